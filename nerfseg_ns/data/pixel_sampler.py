@@ -1,0 +1,98 @@
+"""Which pixels a training batch is made of: any of all photos in stage 1, labelled ones only in stage 2."""
+
+from dataclasses import dataclass, field
+from typing import Dict, List, Optional, Tuple, Type, Union
+
+import torch
+from jaxtyping import Int
+from nerfstudio.data.pixel_samplers import PixelSampler, PixelSamplerConfig
+from torch import Tensor
+
+from nerfseg_ns.labels.classes import IGNORE_INDEX
+from nerfseg_ns.training.stages import Stage
+
+PER_PIXEL = ("image", "semantics", "mask")
+
+
+@dataclass
+class StagedPixelSamplerConfig(PixelSamplerConfig):
+    """Config of the pixel sampler that follows the stages."""
+
+    _target: Type = field(default_factory=lambda: StagedPixelSampler)
+
+
+class StagedPixelSampler(PixelSampler):
+    """Draws pixels uniformly, from the labelled ones only while `stage` is the semantic one.
+
+    Where a batch of images holds no labelled pixel at all, it draws from all of them; their labels are IGNORE_INDEX
+    and the loss leaves them out.
+    """
+
+    stage: Stage = Stage.IMPLICIT
+
+    def __init__(self, config: StagedPixelSamplerConfig, **kwargs) -> None:
+        super().__init__(config, **kwargs)
+        self._labelled: Optional[Int[Tensor, "labelled"]] = None
+        self._labelled_in: Union[Tensor, List[Tensor], None] = None
+
+    def sample(self, image_batch: Dict) -> Dict:
+        self._find_labelled(image_batch)
+        if isinstance(image_batch["image"], list):
+            return self._sample_list(image_batch)
+        return super().sample(image_batch)
+
+    def sample_method(
+        self,
+        batch_size: int,
+        num_images: int,
+        image_height: int,
+        image_width: int,
+        mask: Optional[Tensor] = None,
+        device: Union[torch.device, str] = "cpu",
+    ) -> Int[Tensor, "batch_size 3"]:
+        if self._labelled is None:
+            return super().sample_method(batch_size, num_images, image_height, image_width, mask, device)
+        image, pixel = self._draw([image_height * image_width] * num_images, batch_size)
+        return torch.stack([image, pixel // image_width, pixel % image_width], dim=-1).to(device)
+
+    def _find_labelled(self, image_batch: Dict) -> None:
+        """In stage 2, finds the labelled pixels, once for each batch of images, as indices into all its pixels."""
+        labels = image_batch.get("semantics")
+        if self.stage is Stage.IMPLICIT or labels is None:
+            self._labelled = self._labelled_in = None
+        elif self._labelled_in is not labels:
+            masks = image_batch.get("mask")
+            chosen = [
+                ((label != IGNORE_INDEX) & (masks is None or masks[i].bool())).flatten() for i, label in enumerate(labels)
+            ]
+            indices = torch.cat(chosen).nonzero()[:, 0].cpu()
+            self._labelled = indices.int() if sum(map(len, chosen)) < 2**31 else indices
+            self._labelled = self._labelled if len(indices) else None
+            self._labelled_in = labels
+
+    def _draw(self, sizes: List[int], count: int) -> Tuple[Int[Tensor, "count"], Int[Tensor, "count"]]:
+        """Random pixels, as the image's position and the pixel's within it, for images of so many pixels."""
+        ends = torch.tensor(sizes).cumsum(0)
+        if self._labelled is None:
+            index = torch.randint(int(ends[-1]), (count,))
+        else:
+            index = self._labelled[torch.randint(len(self._labelled), (count,))].long()
+        image = torch.searchsorted(ends, index, right=True)
+        return image, index - (ends[image] - torch.tensor(sizes)[image])
+
+    def _sample_list(self, image_batch: Dict) -> Dict:
+        """A pixel batch from photos of different sizes, which come as lists."""
+        images = image_batch["image"]
+        image, pixel = self._draw([photo.shape[0] * photo.shape[1] for photo in images], self.num_rays_per_batch)
+        order = image.argsort()
+        image, pixel = image[order], pixel[order]
+        present = image.unique().tolist()
+        batch = {
+            key: torch.cat([image_batch[key][i].flatten(0, 1)[pixel[image == i]] for i in present])
+            for key in PER_PIXEL
+            if image_batch.get(key) is not None
+        }
+        width = torch.tensor([photo.shape[1] for photo in images])[image]
+        camera = torch.as_tensor(image_batch["image_idx"]).cpu()[image]
+        batch["indices"] = torch.stack([camera, pixel // width, pixel % width], dim=-1)
+        return batch

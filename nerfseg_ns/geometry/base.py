@@ -1,0 +1,101 @@
+"""What a geometry is to the rest of the program: rays in, rendered levels with per-sample features and weights out.
+
+Letters used in the shapes: ``rays`` the rays of a batch, ``samples`` the samples on each ray (ordered from near to far),
+``feature`` the width of the location feature.
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from typing import Dict, List, Tuple, Type
+
+import torch
+from jaxtyping import Float
+from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.configs.base_config import InstantiateConfig
+from nerfstudio.data.datasets.base_dataset import InputDataset
+from torch import Tensor, nn
+from torch.nn import Parameter
+
+
+@dataclass
+class RaySegment:
+    """The samples of one stretch of every ray, as the semantic stage needs them."""
+
+    features: Float[Tensor, "rays samples feature"]
+    """Location feature of each sample."""
+    weights: Float[Tensor, "rays samples 1"]
+    """Volume-rendering weights within the segment (they start from full transmittance at the segment's near end)."""
+    transmittance: Float[Tensor, "rays 1"]
+    """What the segments before this one let through."""
+
+
+@dataclass
+class RenderedLevel:
+    """One cascade level, rendered."""
+
+    rgb: Float[Tensor, "rays 3"]
+    """Colour, composited over all segments and the background."""
+    depth: Float[Tensor, "rays 1"]
+    """Distance along the ray, in the units of the poses."""
+    accumulation: Float[Tensor, "rays 1"]
+    """Share of the ray that the scene absorbs, 0 to 1."""
+    segments: List[RaySegment]
+    """From near to far."""
+
+
+@dataclass
+class LevelLayout:
+    """Widths of a level, known before any ray is rendered, so that the semantic stage can be built."""
+
+    feature_dims: Tuple[int, ...]
+    """Width of the location feature in each segment, from near to far."""
+
+
+@dataclass
+class GeometryConfig(InstantiateConfig):
+    """Base of the geometries' configs."""
+
+    _target: Type = field(default_factory=lambda: Geometry)
+
+
+class Geometry(nn.Module):
+    """Density, colour and location features of a scene (stage 1 of the method).
+
+    A new geometry subclasses this, fills `levels` and implements the abstract methods; nothing else has to change.
+
+    Attributes:
+        levels: layout of the cascade levels, coarse to fine; the last one gives the outputs.
+    """
+
+    levels: Tuple[LevelLayout, ...]
+
+    @abstractmethod
+    def forward(self, ray_bundle: RayBundle) -> List[RenderedLevel]:
+        """Renders a bundle of rays, one entry a level."""
+
+    @abstractmethod
+    def get_param_groups(self) -> Dict[str, List[Parameter]]:
+        """Parameter groups of stage 1, by the name that the method config gives an optimizer for."""
+
+    @abstractmethod
+    def get_losses(
+        self, levels: List[RenderedLevel], image: Float[Tensor, "rays 3"], step: int
+    ) -> Dict[str, Float[Tensor, ""]]:
+        """Losses of stage 1 against the observed colours."""
+
+    def fit_to_scene(self, dataset: InputDataset) -> None:
+        """Takes over what has to be known of the scene before the first step; nothing by default."""
+
+    def update_to_step(self, step: int) -> None:
+        """Brings what changes with the training step up to date; nothing by default."""
+
+    def freeze(self, frozen: bool) -> None:
+        """Makes the geometry's parameters constants of stage 2, or trainable again."""
+        self.requires_grad_(not frozen)
+
+
+def composite(
+    values: List[Float[Tensor, "rays channels"]], transmittances: List[Float[Tensor, "rays 1"]]
+) -> Float[Tensor, "rays channels"]:
+    """Adds up what the segments of a ray give, each dimmed by what lies before it."""
+    return torch.stack([value * transmittance for value, transmittance in zip(values, transmittances)]).sum(dim=0)

@@ -1,0 +1,163 @@
+"""Palettes as data: Carla's two tag lists and the Carla-MVS order, and the choice among them.
+
+Only for scenes without a `classes.json` of their own.
+"""
+
+from __future__ import annotations
+
+from nerfseg_ns.errors import SceneError
+from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
+from nerfseg_ns.labels.pixels import describe_code
+from nerfseg_ns.labels.reader import LabelColors, classify, decide_encoding, refuse_ambiguous_order
+
+CARLA_COLORS: dict[str, tuple[int, int, int]] = {
+    "Unlabeled": (0, 0, 0),
+    "Building": (70, 70, 70),
+    "Fence": (100, 40, 40),
+    "Other": (55, 90, 80),
+    "Pedestrian": (220, 20, 60),
+    "Pole": (153, 153, 153),
+    "RoadLine": (157, 234, 50),
+    "Road": (128, 64, 128),
+    "SideWalk": (244, 35, 232),
+    "Vegetation": (107, 142, 35),
+    "Vehicles": (0, 0, 142),
+    "Wall": (102, 102, 156),
+    "TrafficSign": (220, 220, 0),
+    "Sky": (70, 130, 180),
+    "Ground": (81, 0, 81),
+    "Bridge": (150, 100, 100),
+    "RailTrack": (230, 150, 140),
+    "GuardRail": (180, 165, 180),
+    "TrafficLight": (250, 170, 30),
+    "Static": (110, 190, 160),
+    "Dynamic": (170, 120, 50),
+    "Water": (45, 60, 150),
+    "Terrain": (145, 170, 100),
+}
+"""RGB of Carla's older tags; the position is the tag, 0 to 22."""
+
+CARLA_NEWER_COLORS: dict[str, tuple[int, int, int]] = {
+    **CARLA_COLORS,
+    "Fence": (190, 153, 153),
+    "Terrain": (152, 251, 152),
+    "Rider": (255, 0, 0),
+    "Car": (0, 0, 142),
+    "Truck": (0, 0, 70),
+    "Bus": (0, 60, 100),
+    "Train": (0, 80, 100),
+    "Motorcycle": (0, 0, 230),
+    "Bicycle": (119, 11, 32),
+    "Rock": (180, 130, 70),
+}
+"""RGB by name for the newer list: the older colours but for two, and the tags that are new in it."""
+
+CARLA_NEWER_ORDER = [
+    "Unlabeled",
+    "Road",
+    "SideWalk",
+    "Building",
+    "Wall",
+    "Fence",
+    "Pole",
+    "TrafficLight",
+    "TrafficSign",
+    "Vegetation",
+    "Terrain",
+    "Sky",
+    "Pedestrian",
+    "Rider",
+    "Car",
+    "Truck",
+    "Bus",
+    "Train",
+    "Motorcycle",
+    "Bicycle",
+    "Static",
+    "Dynamic",
+    "Other",
+    "Water",
+    "RoadLine",
+    "Ground",
+    "Bridge",
+    "RailTrack",
+    "GuardRail",
+    "Rock",
+]
+"""Carla's newer tags, 0 to 28, and 29 Rock of its latest versions."""
+
+CARLA_MVS_ORDER = [
+    "Building",
+    "Water",
+    "Sky",
+    "SideWalk",
+    "Vegetation",
+    "Terrain",
+    "Static",
+    "Pole",
+    "Other",
+    "Dynamic",
+    "Road",
+    "RoadLine",
+    "Vehicles",
+    "TrafficSign",
+    "TrafficLight",
+    "Wall",
+    "Fence",
+    "Ground",
+    "RailTrack",
+    "Bridge",
+]
+"""One 20-class order of the Carla-MVS scenes: the older tags without Unlabeled, Pedestrian and GuardRail."""
+
+
+def _table(names: list[str], colors: dict[str, tuple[int, int, int]], file_ignore_index: int) -> ClassTable:
+    return ClassTable(tuple(names), tuple(colors[name] for name in names), file_ignore_index)
+
+
+PALETTES: dict[str, ClassTable] = {
+    "carla-mvs-20": _table(CARLA_MVS_ORDER, CARLA_COLORS, IGNORE_INDEX),
+    # In Carla's own lists tag 0 is what the simulator has no tag for: nothing to learn from.
+    "carla-older": _table(list(CARLA_COLORS), CARLA_COLORS, 0),
+    "carla-newer": _table(CARLA_NEWER_ORDER, CARLA_NEWER_COLORS, 0),
+}
+"""The built-in class tables by name."""
+
+
+def choose_table(colors: LabelColors, palette: str = "auto", encoding: str = "auto") -> ClassTable:
+    """Chooses the built-in class table of a scene that brings none.
+
+    Args:
+        colors: what all label files of the scene hold.
+        palette: a name of `PALETTES`, or "auto": the table with the most of the scene's colours in it, in RGB or BGR
+            order; of equals the one with the fewest classes.
+        encoding: the files' encoding where it is known, else "auto".
+
+    Raises:
+        SceneError: no such name; or, with "auto", the files hold class indices (which fit any table), no table has
+            any of the colours, or the colours fit in both channel orders.
+    """
+    if palette != "auto":
+        if palette not in PALETTES:
+            raise SceneError(f"There is no palette {palette!r}; choose among {', '.join(PALETTES)}.")
+        return PALETTES[palette]
+    remedy = f"Write a classes.json beside the images' folders, or choose --palette among {', '.join(PALETTES)}."
+    indices = SceneError(f"The label files hold class indices, which do not tell what the classes are. {remedy}")
+    if colors.single_channel or encoding == "index":
+        raise indices
+    counts = {
+        (name, order): int(classify(colors.codes, table, order)[1].sum())
+        for name, table in sorted(PALETTES.items(), key=lambda item: len(item[1]))
+        for order in (("rgb", "bgr") if encoding == "auto" else (encoding,))
+    }
+    best = max(counts.values())
+    fitting = [choice for choice, count in counts.items() if count == best]
+    table = PALETTES[fitting[0][0]]
+    if best == len(colors.codes):
+        refuse_ambiguous_order(colors, {order for _, order in fitting})
+    elif encoding == "auto" and decide_encoding(colors, table) == "index":  # black, say: Unlabeled, or index 0
+        raise indices
+    elif best == 0:
+        shown = ", ".join(describe_code(code) for code in colors.codes[:3])
+        raise SceneError(f"No built-in palette has any of the label files' colours ({shown}, ...). {remedy}")
+    return table

@@ -1,0 +1,79 @@
+"""Decodes label PNGs to colour codes.
+
+A colour is carried as a code, R + 256 G + 65536 B. A single-channel value v is the grey code (v, v, v), so that the
+class index is always the code's first channel.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int, UInt8
+from PIL import Image
+
+from nerfseg_ns.errors import SceneError
+
+_GREY = 0x010101
+_SINGLE_CHANNEL_MODES = ("1", "L", "P")
+_COLOR_MODES = ("RGB", "RGBA")
+
+
+class LabelPixels(NamedTuple):
+    """A decoded label image."""
+
+    codes: Int[np.ndarray, "height width"]
+    """Colour codes (see the module's docstring)."""
+    opaque: Bool[np.ndarray, "height width"]
+    """False where the image is fully transparent: not labelled."""
+    single_channel: bool
+    """Whether the file holds one channel: class indices."""
+    embedded: UInt8[np.ndarray, "entries 3"] | None
+    """The colours that a palette-mode PNG gives its indices."""
+
+
+def decode_label(path: Path) -> LabelPixels:
+    """Reads a PNG's pixels.
+
+    Raises:
+        SceneError: the file is unreadable, a JPEG, or not a PNG of 8 bits a channel with one or three channels.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.format == "JPEG":
+                raise jpeg_error(path)
+            if image.format != "PNG" or image.mode not in _SINGLE_CHANNEL_MODES + _COLOR_MODES:
+                raise SceneError(
+                    f"{path} is a {image.format} image of mode {image.mode}: labels are PNGs of 8 bits a channel, "
+                    "class indices in one channel or colours in three."
+                )
+            return _single_channel(image) if image.mode in _SINGLE_CHANNEL_MODES else _color(image)
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow: SyntaxError for broken PNG chunks
+        raise SceneError(f"Cannot read the label image {path}: {error}. Is the file whole?") from error
+
+
+def _single_channel(image: Image.Image) -> LabelPixels:
+    """A palette-mode PNG counts by its indices, not by the colours that it gives them."""
+    indices = np.asarray(image, dtype=np.uint8)
+    palette = image.getpalette() if image.mode == "P" else None
+    embedded = None if palette is None else np.array(palette, dtype=np.uint8).reshape(-1, 3)
+    return LabelPixels(indices.astype(np.int32) * _GREY, np.ones(indices.shape, dtype=bool), True, embedded)
+
+
+def _color(image: Image.Image) -> LabelPixels:
+    words = np.asarray(image.convert("RGBA")).view("<u4")[..., 0]
+    return LabelPixels((words & 0xFFFFFF).astype(np.int32), (words >> 24) > 0, False, None)
+
+
+def describe_code(code: int) -> str:
+    """A colour code as text, in the file's channel order: "(70, 130, 180)"."""
+    return f"({code & 0xFF}, {code >> 8 & 0xFF}, {code >> 16})"
+
+
+def jpeg_error(path: Path) -> SceneError:
+    """Why labels are not read from JPEGs."""
+    return SceneError(
+        f"{path} is a JPEG: its compression blurs the colours at the borders of classes, so that they cannot be told "
+        "any more. Save label images as PNG, from their original."
+    )

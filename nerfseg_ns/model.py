@@ -1,0 +1,203 @@
+"""The model of both methods: a geometry (stage 1) and the semantic stage on top of it (stage 2)."""
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Dict, Iterator, List, Literal, Optional, Tuple, Type
+
+import torch
+from jaxtyping import Float
+from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.models.base_model import Model, ModelConfig
+from nerfstudio.utils import colormaps
+from torch import Tensor
+from torch.nn import Parameter
+from torch.nn.functional import mse_loss
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+
+from nerfseg_ns.data.datamanager import OBSERVED_RGB
+from nerfseg_ns.evaluation.scores import SegmentationScores
+from nerfseg_ns.geometry.base import Geometry, GeometryConfig, RenderedLevel
+from nerfseg_ns.labels.label_maps import LabelMaps
+from nerfseg_ns.semantics.losses import label_loss
+from nerfseg_ns.semantics.outputs import label_outputs, pending_outputs
+from nerfseg_ns.semantics.semantic_stage import SemanticStage, SemanticStageConfig
+from nerfseg_ns.training.callback import SEMANTIC_GROUP
+from nerfseg_ns.training.stages import Stage
+from nerfseg_ns.viewer.markdown import ViewerMarkdown, legend, stage_text
+
+RAY_FEATURES = "ray_features"
+
+
+@dataclass
+class NerfSegModelConfig(ModelConfig):
+    """Config of the model."""
+
+    _target: Type = field(default_factory=lambda: NerfSegModel)
+    enable_collider: bool = False
+    """Unused: each geometry sets the near and far planes of its rays itself."""
+    geometry: GeometryConfig = field(default_factory=GeometryConfig)
+    """What stage 1 learns."""
+    semantics: SemanticStageConfig = field(default_factory=SemanticStageConfig)
+    """What stage 2 learns."""
+    training_colour: Literal["observed", "rendered", "mixed"] = "observed"
+    """Colour that the colour-radiance network is trained on: the photo's own (the paper), the one that stage 1 renders
+    (what novel views will have), or for each ray one of the two by chance."""
+    eval_num_rays_per_chunk: int = 4096
+    """Rays rendered at once; less where memory is short."""
+
+
+class NerfSegModel(Model):
+    """Learns a scene, then its labels.
+
+    The geometry is a module behind the small interface of `nerfseg_ns.geometry.base`; in the semantic stage it is
+    rendered without gradients and in evaluation mode, so that it cannot move.
+
+    Args:
+        config: of the model.
+        metadata: of the training split; `metadata["semantics"]` holds the label maps.
+        **kwargs: as for nerfstudio's `Model`.
+    """
+
+    config: NerfSegModelConfig
+
+    def populate_modules(self) -> None:
+        super().populate_modules()
+        label_maps: LabelMaps = self.kwargs["metadata"]["semantics"]
+        self.class_names = list(label_maps.classes)
+        self.register_buffer("palette", label_maps.colors.clone(), persistent=False)
+        self.geometry: Geometry = self.config.geometry.setup()
+        self.semantics = SemanticStage(self.config.semantics, self.geometry.levels, len(self.class_names))
+        self.stage = Stage.IMPLICIT
+        self.step = 0
+        self.scores: Optional[SegmentationScores] = None
+        self.viewer_stage = ViewerMarkdown("Stage", stage_text(Stage.IMPLICIT, 0, 1))
+        self.viewer_legend = ViewerMarkdown("Classes", legend(self.class_names, label_maps.table.colors))
+
+    def get_param_groups(self) -> Dict[str, List[Parameter]]:
+        return {**self.geometry.get_param_groups(), SEMANTIC_GROUP: list(self.semantics.parameters())}
+
+    def set_stage(self, stage: Stage, step: int, progress: Tuple[int, int]) -> None:
+        """Moves the model to a stage; doing it twice changes nothing.
+
+        Args:
+            stage: to move to.
+            step: of the training.
+            progress: steps done within the stage, and its length.
+        """
+        self.stage, self.step = stage, step
+        self.geometry.freeze(stage is Stage.SEMANTIC)
+        self.semantics.requires_grad_(stage is Stage.SEMANTIC)
+        self.geometry.update_to_step(step)
+        self.train(self.training)
+        self.viewer_stage.content = stage_text(stage, *progress)
+
+    def train(self, mode: bool = True) -> "NerfSegModel":
+        super().train(mode)
+        if self.stage is Stage.SEMANTIC:
+            self.geometry.eval()
+        return self
+
+    def render(self, ray_bundle: RayBundle) -> List[RenderedLevel]:
+        """Renders the geometry; in the semantic stage its outputs are constants."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.stage is Stage.IMPLICIT):
+            return self.geometry(ray_bundle)
+
+    def get_outputs(self, ray_bundle: RayBundle) -> Dict[str, Tensor]:
+        levels = self.render(ray_bundle)
+        finest = levels[-1]
+        outputs = {"rgb": finest.rgb, "depth": finest.depth, "accumulation": finest.accumulation}
+        if self.training:
+            return {**outputs, "levels": levels, "label_colour": self._label_colour(ray_bundle, finest.rgb)}
+        outputs["rgb"] = finest.rgb.clamp(0.0, 1.0)
+        outputs["accumulation"] = finest.accumulation.clamp(0.0, 1.0)
+        return {**outputs, **self._get_label_outputs(finest, outputs["rgb"], ray_bundle.directions)}
+
+    def _label_colour(self, ray_bundle: RayBundle, rendered: Float[Tensor, "rays 3"]) -> Float[Tensor, "rays 3"]:
+        """The colour that stage 2 is trained on."""
+        rendered = rendered.detach().clamp(0.0, 1.0)
+        if self.config.training_colour == "rendered":
+            return rendered
+        observed = ray_bundle.metadata[OBSERVED_RGB]
+        if self.config.training_colour == "observed":
+            return observed
+        return torch.where(torch.rand_like(observed[:, :1]) < 0.5, observed, rendered)
+
+    def _get_label_outputs(
+        self, level: RenderedLevel, rgb: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
+    ) -> Dict[str, Tensor]:
+        if self.stage is Stage.IMPLICIT:
+            return pending_outputs(rgb, directions, len(self.class_names))
+        features, transmittances = self.semantics.render_features(level)
+        logits = self.semantics.classify(features, transmittances, rgb)
+        outputs = label_outputs(logits, rgb, directions, self.palette)
+        if self.scores is not None:
+            outputs = {RAY_FEATURES: torch.cat([*features, *transmittances], dim=-1), **outputs}
+        return outputs
+
+    @contextmanager
+    def scoring(self) -> Iterator[SegmentationScores]:
+        """Within it, `get_image_metrics_and_images` adds its views to the scores, also with their photos' colours."""
+        self.scores = SegmentationScores(self.class_names)
+        try:
+            yield self.scores
+        finally:
+            self.scores = None
+
+    @torch.no_grad()
+    def classify_observed(
+        self, outputs: Dict[str, Tensor], image: Float[Tensor, "height width 3"]
+    ) -> Float[Tensor, "height width classes"]:
+        """Logits of a view that was rendered within `scoring`, with the colours of its photo."""
+        height, width = image.shape[:2]
+        segments = len(self.geometry.levels[-1].feature_dims)
+        flat = outputs[RAY_FEATURES].flatten(0, 1)
+        features = list(flat[:, :-segments].chunk(segments, dim=-1))
+        transmittances = list(flat[:, -segments:].split(1, dim=-1))
+        return self.semantics.classify(features, transmittances, image.reshape(-1, 3)).view(height, width, -1)
+
+    def get_metrics_dict(self, outputs: Dict[str, Tensor], batch: Dict[str, Tensor]) -> Dict[str, Tensor]:
+        image = batch["image"].to(self.device)
+        return {"psnr": peak_signal_noise_ratio(outputs["rgb"].detach(), image, data_range=1.0)}
+
+    def get_loss_dict(
+        self, outputs: Dict[str, Tensor], batch: Dict[str, Tensor], metrics_dict: Optional[Dict] = None
+    ) -> Dict[str, Tensor]:
+        levels = outputs.get("levels")
+        image, labels = batch["image"].to(self.device), batch["semantics"].to(self.device)[..., 0].long()
+        if levels is None:  # rays of an evaluation batch, rendered without levels
+            logits = outputs["semantics_logits"][..., : len(self.class_names)]
+            return {"rgb_loss": mse_loss(outputs["rgb"], image), "f2s_loss": label_loss(logits, labels)}
+        if self.stage is Stage.IMPLICIT:
+            return self.geometry.get_losses(levels, image, self.step)
+        return self.semantics.get_losses(levels, outputs["label_colour"], labels)
+
+    def get_image_metrics_and_images(
+        self, outputs: Dict[str, Tensor], batch: Dict[str, Tensor]
+    ) -> Tuple[Dict[str, float], Dict[str, Tensor]]:
+        image, rgb = batch["image"].to(self.device), outputs["rgb"]
+        pair = [x.permute(2, 0, 1)[None] for x in (rgb, image)]
+        self._score(outputs, batch["semantics"], image)
+        metrics = {
+            "psnr": float(peak_signal_noise_ratio(*pair, data_range=1.0)),
+            "ssim": float(structural_similarity_index_measure(*pair, data_range=1.0)),
+        }
+        images = {
+            "img": torch.cat([image, rgb], dim=1),
+            "depth": colormaps.apply_depth_colormap(outputs["depth"], accumulation=outputs["accumulation"]),
+            "semantics": torch.cat([self.colour_labels(batch["semantics"]), outputs["semantics_colormap"]], dim=1),
+        }
+        return metrics, images
+
+    def colour_labels(self, labels: Tensor) -> Float[Tensor, "height width 3"]:
+        """A label map [height, width, 1] in the classes' colours, black where not labelled."""
+        table = torch.cat([self.palette, self.palette.new_zeros(256 - len(self.palette), 3)])
+        return table[labels[..., 0].to(self.device).long()]
+
+
+    def _score(self, outputs: Dict[str, Tensor], labels: Tensor, image: Float[Tensor, "height width 3"]) -> None:
+        """Adds a view to the scores, once with the rendered colour and once with the observed one."""
+        if self.scores is None or self.stage is Stage.IMPLICIT:
+            return
+        rendered = outputs["semantics_logits"][..., : len(self.class_names)]
+        self.scores.add("", rendered.argmax(dim=-1), labels[..., 0])
+        self.scores.add("observed/", self.classify_observed(outputs, image).argmax(dim=-1), labels[..., 0])

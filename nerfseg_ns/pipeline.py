@@ -1,0 +1,91 @@
+"""nerfstudio's pipeline, with the two stages and the scores of the segmentation."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List, Type
+
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
+from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
+
+from nerfseg_ns.data.datamanager import LabelledDataManager, LabelledDataManagerConfig
+from nerfseg_ns.errors import SceneError
+from nerfseg_ns.model import NerfSegModel, NerfSegModelConfig
+from nerfseg_ns.training.callback import staged_callback
+from nerfseg_ns.training.stages import StageScheduleConfig
+from nerfseg_ns.utils.ffmpeg import ensure_ffmpeg
+
+STAGE1_PREFIX = "_model.geometry."
+
+
+@dataclass
+class NerfSegPipelineConfig(VanillaPipelineConfig):
+    """Config of the pipeline of both methods."""
+
+    _target: Type = field(default_factory=lambda: NerfSegPipeline)
+    datamanager: LabelledDataManagerConfig = field(default_factory=LabelledDataManagerConfig)
+    """Photos, poses, labels."""
+    model: NerfSegModelConfig = field(default_factory=NerfSegModelConfig)
+    """Geometry and semantic stage."""
+    stages: StageScheduleConfig = field(default_factory=StageScheduleConfig)
+    """Lengths and learning rates of the two stages."""
+
+
+class NerfSegPipeline(VanillaPipeline):
+    """Keeps model and data manager in the stage of the step, and scores views by one confusion matrix.
+
+    Args:
+        config: of the pipeline.
+        **kwargs: as for nerfstudio's `VanillaPipeline`.
+    """
+
+    config: NerfSegPipelineConfig
+    datamanager: LabelledDataManager
+    model: NerfSegModel
+
+    def __init__(self, config: NerfSegPipelineConfig, *args, **kwargs) -> None:
+        ensure_ffmpeg()
+        super().__init__(config, *args, **kwargs)
+        self.set_step(0)
+
+    def set_step(self, step: int) -> None:
+        """Moves everything to the stage that a step belongs to; doing it twice changes nothing."""
+        stages = self.config.stages
+        self.model.set_stage(stages.stage_at(step), step, stages.progress_at(step))
+        self.datamanager.set_stage(stages.stage_at(step))
+
+    def load_pipeline(self, loaded_state: Dict[str, Any], step: int) -> None:
+        super().load_pipeline(loaded_state, step)
+        self.set_step(step)
+
+    def load_stage1(self, checkpoint: Dict[str, Any], path: Path) -> None:
+        """Takes over the geometry of a checkpoint, whatever its classes were.
+
+        Args:
+            checkpoint: as nerfstudio's trainer writes it.
+            path: where it was read from, for the message.
+
+        Raises:
+            SceneError: its geometry is another than this run's.
+        """
+        state = {
+            key[len(STAGE1_PREFIX) :]: value
+            for key, value in checkpoint["pipeline"].items()
+            if key.startswith(STAGE1_PREFIX)
+        }
+        try:
+            self.model.geometry.load_state_dict(state)
+        except RuntimeError as error:
+            raise SceneError(
+                f"The geometry in {path} is not the one that this run is set up for. Start it with the same method and "
+                f"the same pipeline.model.geometry settings as that run (its config.yml has them).\n{error}"
+            ) from error
+
+    def get_training_callbacks(self, training_callback_attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
+        callbacks = super().get_training_callbacks(training_callback_attributes)
+        self.model.geometry.fit_to_scene(self.datamanager.train_dataset)
+        return [staged_callback(self, self.config.stages, training_callback_attributes), *callbacks]
+
+    def get_average_eval_image_metrics(self, *args, **kwargs) -> Dict[str, Any]:
+        with self.model.scoring() as scores:
+            metrics = super().get_average_eval_image_metrics(*args, **kwargs)
+        return {**metrics, **scores.summary()}

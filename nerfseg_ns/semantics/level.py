@@ -1,0 +1,67 @@
+"""The semantic modules of one cascade level."""
+
+from typing import List, Optional, Tuple
+
+from jaxtyping import Float
+from nerfstudio.model_components.renderers import SemanticRenderer
+from torch import Tensor, nn
+
+from nerfseg_ns.geometry.base import LevelLayout, RaySegment, composite
+from nerfseg_ns.semantics.colour_radiance import ColourRadianceNetwork
+from nerfseg_ns.semantics.heads import C2SHead, F2SHead
+from nerfseg_ns.semantics.ray_convolution import RayConvolution
+from nerfseg_ns.semantics.seg_mlp import SegMLP
+
+
+class LevelSemantics(nn.Module):
+    """Seg-MLP, ray convolution and F2S head for each segment of the ray; one colour-radiance network and C2S head.
+
+    Args:
+        layout: feature widths of the level's segments.
+        num_classes: number of classes.
+        hidden_dim: inner width of the Seg-MLP.
+        feature_dim: width of the semantic feature.
+        kernel_size: of the ray convolution, or None to leave it out (Table III's baseline).
+        colour_widths: of the colour-radiance network, or None to leave it and the C2S head out.
+    """
+
+    def __init__(
+        self,
+        layout: LevelLayout,
+        num_classes: int,
+        hidden_dim: int,
+        feature_dim: int,
+        kernel_size: Optional[int],
+        colour_widths: Optional[Tuple[int, int]],
+    ) -> None:
+        super().__init__()
+        self.colour_radiance = None if colour_widths is None else ColourRadianceNetwork(colour_widths)
+        colour_dim = 0 if self.colour_radiance is None else self.colour_radiance.out_dim
+        self.c2s = C2SHead(colour_dim, num_classes) if colour_dim else None
+        dims = layout.feature_dims
+        self.seg_mlps = nn.ModuleList([SegMLP(dim, hidden_dim, feature_dim) for dim in dims])
+        self.ray_convolutions = nn.ModuleList(
+            [nn.Identity() if kernel_size is None else RayConvolution(feature_dim, kernel_size) for _ in dims]
+        )
+        self.f2s = nn.ModuleList([F2SHead(feature_dim, colour_dim, num_classes) for _ in dims])
+        self.renderer = SemanticRenderer()
+
+    def render_features(self, segments: List[RaySegment]) -> List[Float[Tensor, "rays feature"]]:
+        """Semantic features of the samples, volume-rendered with the frozen weights: one feature a ray and segment."""
+        return [
+            self.renderer(ray_convolution(seg_mlp(segment.features)), segment.weights)
+            for segment, seg_mlp, ray_convolution in zip(segments, self.seg_mlps, self.ray_convolutions)
+        ]
+
+    def colour_features(self, rgb: Float[Tensor, "rays 3"]) -> Optional[Float[Tensor, "rays colour"]]:
+        """Colour features of the rays, or None where the level has no colour-radiance network."""
+        return None if self.colour_radiance is None else self.colour_radiance(rgb)
+
+    def classify(
+        self,
+        features: List[Float[Tensor, "rays feature"]],
+        transmittances: List[Float[Tensor, "rays 1"]],
+        colour: Optional[Float[Tensor, "rays colour"]],
+    ) -> Float[Tensor, "rays classes"]:
+        """F2S logits of the segments, composited with what the segments before let through."""
+        return composite([head(feature, colour) for head, feature in zip(self.f2s, features)], transmittances)

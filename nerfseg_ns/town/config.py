@@ -1,0 +1,28 @@
+"""Options of the built-in town. Imports nothing heavy, so that the command line can read it at no cost."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass
+class TownConfig:
+    """A procedural aerial town with exact labels; the same options give the same bytes."""
+
+    seed: int = 0
+    """Which town: another seed lays out other streets, buildings, trees, colours and flight paths."""
+    image_size: int = 128
+    """Width and height of every image in pixels. The town of a seed is the same at every size."""
+    train_views: int = 40
+    """Number of training photos. Fewer than about 20 leave parts of the town seen only once."""
+    validation_views: int = 4
+    """Number of validation views, between the training views."""
+    test_views: int = 12
+    """Number of test views, between the training views and the validation views."""
+    labelled_views: int = 4
+    """How many training views come with a label map, spread evenly over the flight."""
+    views: Literal["orbit", "nadir", "mixed"] = "orbit"
+    """Flight: oblique orbits around the town, strips looking straight down, or half of the views each."""
+    field_of_view: float = 60.0
+    """Opening angle of the camera in degrees, across the image's width (and height)."""
+    supersampling: int = 2
+    """Rays per pixel and axis for the colours (2: four rays per pixel); labels and depth use the pixel's centre."""

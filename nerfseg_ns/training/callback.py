@@ -1,0 +1,45 @@
+"""The staged training callback: before every step, everything that depends on the stage is brought into line."""
+
+from typing import Optional
+
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
+from nerfstudio.engine.optimizers import Optimizers
+from nerfstudio.utils import writer
+
+from nerfseg_ns.training.stages import Stage, StageScheduleConfig
+
+SEMANTIC_GROUP = "semantics"
+"""Parameter group that learns in stage 2; all other groups learn in stage 1."""
+
+
+def staged_callback(pipeline, schedule: StageScheduleConfig, attributes: TrainingCallbackAttributes) -> TrainingCallback:
+    """The one callback of the two stages.
+
+    It runs before every step and sets, from the step alone, the stage of the pipeline and the learning rates. Running
+    it twice changes nothing, and a resumed run needs no state of it.
+
+    Args:
+        pipeline: has `set_step(step)`, which moves model and data manager to the step's stage.
+        schedule: lengths and learning rates.
+        attributes: of the trainer; the optimizers are taken from it.
+    """
+
+    def enter_step(step: int) -> None:
+        pipeline.set_step(step)
+        set_learning_rates(attributes.optimizers, schedule, step)
+
+    return TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], enter_step)
+
+
+def set_learning_rates(optimizers: Optional[Optimizers], schedule: StageScheduleConfig, step: int) -> None:
+    """Sets the learning rates of the groups that learn in the step's stage; the others' are 0."""
+    if optimizers is None:
+        return
+    factor, stage = schedule.learning_rate_factor(step), schedule.stage_at(step)
+    for name, optimizer in optimizers.optimizers.items():
+        learns = (name == SEMANTIC_GROUP) == (stage is Stage.SEMANTIC)
+        rate = optimizers.config[name]["optimizer"].lr * factor if learns else 0.0
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        if writer.is_initialized():
+            writer.put_scalar(name=f"learning_rate/{name}", scalar=rate, step=step)

@@ -1,0 +1,81 @@
+"""nerfstudio's trainer, run to the end of the two stages, from wherever it starts."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Optional, Type
+
+import torch
+from nerfstudio.engine.trainer import Trainer, TrainerConfig
+from nerfstudio.utils.rich_utils import CONSOLE
+
+from nerfseg_ns.errors import SceneError
+
+
+@dataclass
+class StagedTrainerConfig(TrainerConfig):
+    """Trainer config of both methods."""
+
+    _target: Type = field(default_factory=lambda: StagedTrainer)
+    max_num_iterations: Optional[int] = None
+    """Leave at None: training ends with stage 2 (see pipeline.stages), also after a resume. A number ends it earlier,
+    counted from step 0."""
+    stage1_from: Optional[Path] = None
+    """A run whose finished stage 1 to start from (its folder, its config.yml or a checkpoint): only stage 2 is trained.
+    Set it to give a learnt scene new or more labels. The geometry's settings must be those of that run."""
+
+
+class StagedTrainer(Trainer):
+    """Trains to the last step of stage 2, however often it was interrupted on the way.
+
+    nerfstudio 1.1.5 takes `max_num_iterations` as the steps still to come; here it is the step to stop at.
+    """
+
+    config: StagedTrainerConfig
+
+    def __init__(self, config: StagedTrainerConfig, local_rank: int = 0, world_size: int = 1) -> None:
+        self.last_step = config.max_num_iterations or config.pipeline.stages.total_steps
+        config.max_num_iterations = self.last_step
+        super().__init__(config, local_rank, world_size)
+
+    def train(self) -> None:
+        self.config.max_num_iterations = max(0, self.last_step - self._start_step)
+        if self.config.max_num_iterations == 0:
+            CONSOLE.print(
+                f"[yellow]Nothing left to train: the checkpoint is at step {self._start_step - 1} and training ends with "
+                f"step {self.last_step - 1}. Give pipeline.stages.semantic-steps a larger number to go on."
+            )
+            return
+        self.step = self._start_step
+        super().train()
+
+    def _load_checkpoint(self) -> None:
+        super()._load_checkpoint()
+        resumes = self.config.load_dir is not None or self.config.load_checkpoint is not None
+        if self.config.stage1_from is None or resumes:
+            return
+        checkpoint = find_checkpoint(self.config.stage1_from)
+        state = torch.load(checkpoint, map_location="cpu")
+        self.pipeline.load_stage1(state, checkpoint)
+        self._start_step = self.config.pipeline.stages.implicit_steps
+        CONSOLE.print(f"Stage 1 taken from {checkpoint}; training starts with stage 2.")
+
+
+def find_checkpoint(run: Path) -> Path:
+    """The newest checkpoint of a run.
+
+    Args:
+        run: a checkpoint, a run's config.yml, its folder or its folder of checkpoints.
+
+    Raises:
+        SceneError: there is none.
+    """
+    if run.suffix == ".ckpt" and run.is_file():
+        return run
+    folder = run.parent if run.is_file() else run
+    checkpoints = sorted(folder.glob("step-*.ckpt")) or sorted(folder.glob("nerfstudio_models/step-*.ckpt"))
+    if not checkpoints:
+        raise SceneError(
+            f"No checkpoint (step-*.ckpt) in {folder} or {folder / 'nerfstudio_models'}. Name the folder or the "
+            "config.yml of a run that was trained with nerfseg, as in outputs/SCENE/nerfseg-fast/TIMESTAMP."
+        )
+    return checkpoints[-1]
