@@ -193,7 +193,6 @@ class NerfSegModel(Model):
         table = torch.cat([self.palette, self.palette.new_zeros(256 - len(self.palette), 3)])
         return table[labels[..., 0].to(self.device).long()]
 
-
     def _score(self, outputs: Dict[str, Tensor], labels: Tensor, image: Float[Tensor, "height width 3"]) -> None:
         """Adds a view to the scores, once with the rendered colour and once with the observed one."""
         if self.scores is None or self.stage is Stage.IMPLICIT:

@@ -11,7 +11,7 @@ from nerfseg_ns.data.datamanager import LabelledDataManager, LabelledDataManager
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.model import NerfSegModel, NerfSegModelConfig
 from nerfseg_ns.training.callback import staged_callback
-from nerfseg_ns.training.stages import StageScheduleConfig
+from nerfseg_ns.training.stages import Stage, StageScheduleConfig
 from nerfseg_ns.utils.ffmpeg import ensure_ffmpeg
 
 STAGE1_PREFIX = "_model.geometry."
@@ -45,6 +45,7 @@ class NerfSegPipeline(VanillaPipeline):
     def __init__(self, config: NerfSegPipelineConfig, *args, **kwargs) -> None:
         ensure_ffmpeg()
         super().__init__(config, *args, **kwargs)
+        self._fitted = False
         self.set_step(0)
 
     def set_step(self, step: int) -> None:
@@ -52,6 +53,12 @@ class NerfSegPipeline(VanillaPipeline):
         stages = self.config.stages
         self.model.set_stage(stages.stage_at(step), step, stages.progress_at(step))
         self.datamanager.set_stage(stages.stage_at(step))
+
+    def fit_to_scene(self) -> None:
+        """Before the first step of stage 1, shows the geometry the photos; afterwards does nothing."""
+        if not self._fitted and self.model.stage is Stage.IMPLICIT:
+            self.model.geometry.fit_to_scene(self.datamanager.train_dataset)
+            self._fitted = True
 
     def load_pipeline(self, loaded_state: Dict[str, Any], step: int) -> None:
         super().load_pipeline(loaded_state, step)
@@ -80,9 +87,10 @@ class NerfSegPipeline(VanillaPipeline):
                 f"the same pipeline.model.geometry settings as that run (its config.yml has them).\n{error}"
             ) from error
 
-    def get_training_callbacks(self, training_callback_attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
+    def get_training_callbacks(
+        self, training_callback_attributes: TrainingCallbackAttributes
+    ) -> List[TrainingCallback]:
         callbacks = super().get_training_callbacks(training_callback_attributes)
-        self.model.geometry.fit_to_scene(self.datamanager.train_dataset)
         return [staged_callback(self, self.config.stages, training_callback_attributes), *callbacks]
 
     def get_average_eval_image_metrics(self, *args, **kwargs) -> Dict[str, Any]:

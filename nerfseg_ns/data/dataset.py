@@ -20,6 +20,8 @@ class LabelledDataset(InputDataset):
         SceneError: the dataparser gives no `LabelMaps` as `metadata["semantics"]`.
     """
 
+    exclude_batch_keys_from_device = [*InputDataset.exclude_batch_keys_from_device, "semantics"]
+
     def __init__(self, dataparser_outputs: DataparserOutputs, scale_factor: float = 1.0):
         super().__init__(dataparser_outputs, scale_factor)
         if not isinstance(self.metadata.get("semantics"), LabelMaps):

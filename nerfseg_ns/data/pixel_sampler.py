@@ -63,7 +63,8 @@ class StagedPixelSampler(PixelSampler):
         elif self._labelled_in is not labels:
             masks = image_batch.get("mask")
             chosen = [
-                ((label != IGNORE_INDEX) & (masks is None or masks[i].bool())).flatten() for i, label in enumerate(labels)
+                ((label != IGNORE_INDEX) & (masks is None or masks[i].bool())).flatten()
+                for i, label in enumerate(labels)
             ]
             indices = torch.cat(chosen).nonzero()[:, 0].cpu()
             self._labelled = indices.int() if sum(map(len, chosen)) < 2**31 else indices

@@ -1,12 +1,12 @@
 """What a geometry is to the rest of the program: rays in, rendered levels with per-sample features and weights out.
 
-Letters used in the shapes: ``rays`` the rays of a batch, ``samples`` the samples on each ray (ordered from near to far),
+Letters used in the shapes: ``rays`` the rays of a batch, ``samples`` the samples on each ray (from near to far),
 ``feature`` the width of the location feature.
 """
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Dict, List, Tuple, Type
+from typing import Any, Dict, List, Tuple, Type
 
 import torch
 from jaxtyping import Float
@@ -23,6 +23,8 @@ class RaySegment:
 
     features: Float[Tensor, "rays samples feature"]
     """Location feature of each sample."""
+    positions: Float[Tensor, "rays samples 3"]
+    """Where each sample is, in coordinates that bring the whole scene into [-1, 1]^3."""
     weights: Float[Tensor, "rays samples 1"]
     """Volume-rendering weights within the segment (they start from full transmittance at the segment's near end)."""
     transmittance: Float[Tensor, "rays 1"]
@@ -41,6 +43,8 @@ class RenderedLevel:
     """Share of the ray that the scene absorbs, 0 to 1."""
     segments: List[RaySegment]
     """From near to far."""
+    proposals: Any = None
+    """What a geometry keeps for its own losses."""
 
 
 @dataclass

@@ -1,115 +1,172 @@
-"""The grid geometry of `nerfseg-fast` (draft)."""
+"""The geometry of `nerfseg-fast`: feature planes over the slab of an aerial scene, with proposed samples."""
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Literal, Tuple, Type
+from typing import Dict, List, Literal, Optional, Tuple, Type
 
 import torch
-from nerfstudio.cameras.rays import RayBundle
-from nerfstudio.field_components.encodings import SHEncoding
+from jaxtyping import Bool, Float
+from nerfstudio.cameras.rays import RayBundle, RaySamples
+from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.field_components.field_heads import FieldHeadNames
-from nerfstudio.field_components.mlp import MLP
-from nerfstudio.model_components.losses import distortion_loss, interlevel_loss
+from nerfstudio.model_components.losses import MSELoss, distortion_loss, interlevel_loss
 from nerfstudio.model_components.ray_samplers import ProposalNetworkSampler, UniformSampler
-from torch import nn
+from nerfstudio.utils.external import TCNN_EXISTS
+from nerfstudio.utils.rich_utils import CONSOLE
+from torch import Tensor
+from torch.nn import Parameter
 
 from nerfseg_ns.geometry.base import Geometry, GeometryConfig, LevelLayout, RaySegment, RenderedLevel
-from nerfseg_ns.geometry.grid_field import GridField, ProposalGrid
+from nerfseg_ns.geometry.grid_field import GridField, ProposalGrid, Sky
 from nerfseg_ns.geometry.scene_frame import SceneFrame
-from nerfseg_ns.geometry.sparse_points import find_sparse_rays
+from nerfseg_ns.geometry.sparse_loss import sparse_depth_loss
+from nerfseg_ns.geometry.sparse_points import SparseRays, find_sparse_rays
 
 
 @dataclass
 class GridGeometryConfig(GeometryConfig):
+    """Feature planes, a proposal grid, few samples: minutes on a CPU."""
+
     _target: Type = field(default_factory=lambda: GridGeometry)
-    field_kwargs: dict = field(default_factory=dict)
-    proposal_samples: int = 48
-    samples: int = 24
-    distortion: float = 0.002
-    proposal_res: Tuple[int, int] = (128, 32)
-    proposal_bias: float = -2.0
-    sparse_mult: float = 0.0
-    sparse_rays: int = 128
-    sparse_steps: int = 100000
-    sparse_sigma: float = 0.05
+    resolutions: Tuple[int, ...] = (64, 128, 256, 512)
+    """Cells of the feature planes along the ground, one entry a scale. Raise the last one for large photos."""
+    height_ratio: float = 0.25
+    """Cells of the feature planes upwards, as a share of those along the ground."""
+    components: int = 8
+    """Features of each scale of the planes."""
+    width: int = 64
+    """Width of the small MLPs and of the location feature that the labels are learnt on."""
+    proposal_resolution: Tuple[int, int] = (128, 32)
+    """Cells of the proposal grid along the ground and upwards."""
+    num_proposal_samples: int = 32
+    """Samples of a ray at which the proposal grid is asked."""
+    num_samples: int = 16
+    """Samples of a ray at which the field is asked. More for tall scenes."""
+    anneal_steps: int = 500
+    """Steps over which samples go from evenly spread to where the proposal grid wants them."""
+    distortion_weight: float = 0.002
+    """Weight of the distortion loss (mip-NeRF 360), which gathers a ray's matter in one place."""
+    sparse_weight: float = 0.01
+    """Weight of the loss on rays whose end is known from matched photos. It decides whether the geometry comes right;
+    0 switches it off, for photos whose matches mislead."""
+    num_sparse_rays: int = 128
+    """Such rays in each step."""
+    sparse_tolerance: float = 0.05
+    """How exactly their ends are known, as a share of the slab's thickness."""
+    implementation: Literal["auto", "torch", "tcnn"] = "auto"
+    """Of the small MLPs; auto takes tiny-cuda-nn where it is installed and there is a GPU. A checkpoint needs the same
+    one when it is loaded."""
 
 
 class GridGeometry(Geometry):
-    def __init__(self, config: GridGeometryConfig):
+    """One level, one segment: the field inside the scene's frame, the sky behind it.
+
+    Rays that leave the frame through the ground must end before: in training, a random colour lies behind them. Without
+    that, matter is traded for background and the depth comes out wrong behind right colours.
+
+    Args:
+        config: sizes and weights.
+    """
+
+    config: GridGeometryConfig
+
+    def __init__(self, config: GridGeometryConfig) -> None:
         super().__init__()
         self.config = config
+        fast = TCNN_EXISTS and torch.cuda.is_available() if config.implementation == "auto" else None
+        implementation = {True: "tcnn", False: "torch", None: config.implementation}[fast]
         self.frame = SceneFrame()
-        self.field = GridField(self.frame, **config.field_kwargs)
-        self.proposal = ProposalGrid(self.frame, *config.proposal_res, init_bias=config.proposal_bias)
+        self.field = GridField(
+            self.frame, config.resolutions, config.height_ratio, config.components, config.width, implementation
+        )
+        self.proposal = ProposalGrid(self.frame, config.proposal_resolution)
+        self.sky = Sky()
         self.sampler = ProposalNetworkSampler(
-            num_proposal_samples_per_ray=(config.proposal_samples,),
-            num_nerf_samples_per_ray=config.samples,
+            num_proposal_samples_per_ray=(config.num_proposal_samples,),
+            num_nerf_samples_per_ray=config.num_samples,
             num_proposal_network_iterations=1,
             single_jitter=True,
-            initial_sampler=UniformSampler(single_jitter=True),
             update_sched=lambda step: 0,
+            initial_sampler=UniformSampler(single_jitter=True),
         )
-        self.sky_direction = SHEncoding(levels=4)
-        self.sky = MLP(16, 2, 32, 3, out_activation=nn.Sigmoid())
-        self.levels = (LevelLayout((64,)),)
+        self.rgb_loss = MSELoss()
+        self.sparse_rays: Optional[SparseRays] = None
+        self.levels = (LevelLayout((config.width,)),)
 
-    def fit_to_scene(self, dataset):
-        self.sparse = find_sparse_rays(dataset)
-        print(len(self.sparse), "sparse rays")
-        self.frame.fit(self.sparse.points, dataset.cameras.camera_to_worlds[:, :, 3].float())
+    def fit_to_scene(self, dataset: InputDataset) -> None:
+        """Finds points of the scene in its photos, and lays the frame around them unless a checkpoint brought one."""
+        self.sparse_rays = find_sparse_rays(dataset)
+        if not self.frame.fitted:
+            self.frame.fit_to_dataset(dataset, self.sparse_rays.points)
+        CONSOLE.log(f"{len(self.sparse_rays) // 2:,} points matched between photos. {self.frame.describe()}")
 
-    def update_to_step(self, step):
-        n = 500
-        frac = min(step / n, 1.0)
-        self.sampler.set_anneal(10 * frac / (9 * frac + 1))
+    def update_to_step(self, step: int) -> None:
+        share = min(1.0, step / max(1, self.config.anneal_steps))
+        self.sampler.set_anneal(10 * share / (9 * share + 1))  # mip-NeRF 360, equation 18
         self.sampler.step_cb(step)
 
-    def forward(self, ray_bundle: RayBundle):
-        near, far, ground = self.frame.intersect(ray_bundle.origins, ray_bundle.directions)
+    def forward(self, ray_bundle: RayBundle) -> List[RenderedLevel]:
+        near, far, through_ground = self.frame.intersect(ray_bundle.origins, ray_bundle.directions)
         ray_bundle.nears, ray_bundle.fars = near, far
-        samples, plist, slist = self.sampler(ray_bundle, density_fns=[self.proposal])
-        density, features = self.field.get_density(samples)
-        rgb = self.field.get_outputs(samples, features)[FieldHeadNames.RGB]
+        samples, proposal_weights, proposal_samples = self.sampler(ray_bundle, density_fns=[self.proposal])
+        positions = self.frame.to_grid(samples.frustums.get_positions())
+        density, features = self.field.query(positions)
         weights = samples.get_weights(density)
-        acc = weights.sum(1)
-        sky = self.sky(self.sky_direction(ray_bundle.directions))
-        if self.training:
-            sky = torch.where(ground, torch.rand_like(sky), sky)
-        out = (weights * rgb).sum(1) + (1 - acc) * sky
-        mid = (samples.frustums.starts + samples.frustums.ends) / 2
-        cum = weights[..., 0].cumsum(-1)
-        idx = torch.searchsorted(cum, 0.5 * cum[:, -1:].clamp(min=1e-6)).clamp(max=mid.shape[1] - 1)
-        depth = mid[..., 0].gather(1, idx)
-        level = RenderedLevel(out, depth, acc, [RaySegment(features, weights, torch.ones_like(acc))])
-        level.expected = (weights * mid).sum(1) / acc.clamp(min=1e-6)
-        level.aux = (plist + [weights], slist + [samples])
-        return [level]
+        accumulation = weights.sum(dim=-2)
+        rgb = (weights * self.field.get_outputs(samples, features)[FieldHeadNames.RGB]).sum(dim=-2)
+        rgb = rgb + (1.0 - accumulation) * self._behind(ray_bundle, through_ground)
+        depth = median_depth(weights, samples, self.frame.distance_behind(ray_bundle.origins))
+        segment = RaySegment(features, positions, weights, torch.ones_like(accumulation))
+        proposals = ([*proposal_weights, weights], [*proposal_samples, samples])
+        return [RenderedLevel(rgb, depth, accumulation, [segment], proposals)]
 
-    def get_losses(self, levels, image, step):
-        w, s = levels[0].aux
-        out = {}
-        cfg = self.config
-        if cfg.sparse_mult > 0 and step < cfg.sparse_steps:
-            idx = torch.randint(len(self.sparse), (cfg.sparse_rays,))
-            bundle = RayBundle(self.sparse.origins[idx], self.sparse.directions[idx], torch.ones(len(idx), 1), metadata={})
-            lv = self(bundle)[0]
-            d = self.sparse.distances[idx][:, None]
-            ws, ss = lv.aux
-            sig = cfg.sparse_sigma * 2 * self.frame.half_size[2]
-            loss = 0.0
-            for wt, smp in zip(ws, ss):
-                mid = (smp.frustums.starts + smp.frustums.ends) / 2
-                over = (smp.frustums.ends > d - sig) & (smp.frustums.starts < d + sig)
-                hit = (wt * over).sum(1)
-                before = (wt * (smp.frustums.ends < d - sig)).sum(1)
-                loss = loss + (-(hit + 1e-2).log()).mean() + before.mean()
-            out["sparse"] = cfg.sparse_mult * loss
+    def _behind(self, ray_bundle: RayBundle, through_ground: Bool[Tensor, "rays 1"]) -> Float[Tensor, "rays 3"]:
+        sky = self.sky(ray_bundle.directions)
+        return torch.where(through_ground, torch.rand_like(sky), sky) if self.training else sky
+
+    def get_losses(
+        self, levels: List[RenderedLevel], image: Float[Tensor, "rays 3"], step: int
+    ) -> Dict[str, Float[Tensor, ""]]:
+        weights, samples = levels[0].proposals
+        losses = {
+            "rgb_loss": self.rgb_loss(image, levels[0].rgb),
+            "interlevel_loss": interlevel_loss(weights, samples),
+            "distortion_loss": self.config.distortion_weight * distortion_loss(weights, samples),
+        }
+        if self.sparse_rays is not None and len(self.sparse_rays) and self.config.sparse_weight > 0:
+            losses["sparse_loss"] = self.config.sparse_weight * self._sparse_loss(self.sparse_rays)
+        return losses
+
+    def _sparse_loss(self, rays: SparseRays) -> Float[Tensor, ""]:
+        """Renders some of the rays whose end is known; field and proposal grid both answer for it."""
+        chosen = torch.randint(len(rays), (self.config.num_sparse_rays,))
+        origins, directions, distances = (
+            values[chosen].to(self.frame.centre) for values in (rays.origins, rays.directions, rays.distances)
+        )
+        bundle = RayBundle(origins, directions, torch.ones_like(distances), metadata={})
+        tolerance = self.config.sparse_tolerance * self.frame.thickness
+        rendered = zip(*self(bundle)[0].proposals)
+        return sum(sparse_depth_loss(weights, samples, distances, tolerance) for weights, samples in rendered)
+
+    def get_param_groups(self) -> Dict[str, List[Parameter]]:
         return {
-            **out,
-            "rgb": nn.functional.mse_loss(levels[0].rgb, image),
-            "interlevel": interlevel_loss(w, s),
-            "distortion": self.config.distortion * distortion_loss(w, s),
+            "grids": [*self.field.grids(), *self.proposal.parameters()],
+            "networks": [*self.field.networks(), *self.sky.parameters()],
         }
 
-    def get_param_groups(self):
-        return {"grids": list(self.field.encoding.parameters()) + list(self.proposal.parameters()),
-                "networks": [*self.field.base.parameters(), *self.field.density.parameters(), *self.field.colour.parameters(), *self.sky.parameters()]}
+
+def median_depth(
+    weights: Float[Tensor, "rays samples 1"], samples: RaySamples, behind: Float[Tensor, "rays 1"]
+) -> Float[Tensor, "rays 1"]:
+    """Distance at which half of a ray's light is absorbed, interpolated within the sample.
+
+    Args:
+        weights: volume-rendering weights.
+        samples: of the same rays.
+        behind: the depth of rays of which less than half is absorbed.
+    """
+    absorbed = weights[..., 0].cumsum(dim=-1)
+    index = (absorbed < 0.5).sum(dim=-1, keepdim=True).clamp(max=absorbed.shape[-1] - 1)
+    start, end = (edge[..., 0].gather(-1, index) for edge in (samples.frustums.starts, samples.frustums.ends))
+    weight = weights[..., 0].gather(-1, index)
+    share = ((0.5 - absorbed.gather(-1, index) + weight) / weight.clamp(min=1e-9)).clamp(0.0, 1.0)
+    return torch.where(absorbed[:, -1:] < 0.5, behind, start + share * (end - start))

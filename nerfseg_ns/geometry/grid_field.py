@@ -1,81 +1,129 @@
-"""Field and proposal density of the grid geometry."""
+"""Networks of the grid geometry: feature planes with small MLPs, a coarse density grid that proposes samples, a sky."""
 
-from typing import Dict, Literal, Optional, Tuple
+from typing import Dict, List, Literal, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from nerfstudio.cameras.rays import RaySamples
 from nerfstudio.field_components.activations import trunc_exp
-from nerfstudio.field_components.encodings import HashEncoding, KPlanesEncoding, SHEncoding
+from nerfstudio.field_components.encodings import SHEncoding
 from nerfstudio.field_components.field_heads import FieldHeadNames
 from nerfstudio.field_components.mlp import MLP
-from nerfstudio.fields.base_field import Field, get_normalized_directions
+from nerfstudio.fields.base_field import Field
 from torch import Tensor, nn
 
+from nerfseg_ns.geometry.planes import MultiScalePlanes
 from nerfseg_ns.geometry.scene_frame import SceneFrame
 
-
-class PlanesEncoding(nn.Module):
-    def __init__(self, resolutions, height_ratio, components, reduce):
-        super().__init__()
-        self.scales = nn.ModuleList(
-            [
-                KPlanesEncoding((r, r, max(8, int(r * height_ratio))), components, reduce=reduce,
-                                init_a=0.1 if reduce == "product" else -0.1, init_b=0.5 if reduce == "product" else 0.1)
-                for r in resolutions
-            ]
-        )
-        self.out_dim = components * len(resolutions)
-
-    def forward(self, x):
-        return torch.cat([s(x) for s in self.scales], dim=-1)
+INITIAL_LOG_DENSITY = -2.0
+"""Log of the optical depth of the whole slab at the start: nearly clear, so that light reaches the ground."""
 
 
 class GridField(Field):
-    def __init__(self, frame: SceneFrame, encoding="planes", resolutions=(64, 128, 256, 512), height_ratio=0.25, components=8, reduce="product",
-                 width=64, feature_dim=64, init_bias=-2.0, hash_levels=8, log2=16, hash_max=512):
+    """Density, location feature and colour from feature planes.
+
+    Args:
+        frame: maps positions to grid coordinates.
+        resolutions: see `MultiScalePlanes`.
+        height_ratio: see `MultiScalePlanes`.
+        components: see `MultiScalePlanes`.
+        width: of the two small MLPs' hidden layers, and of the location feature.
+        implementation: of the MLPs.
+    """
+
+    def __init__(
+        self,
+        frame: SceneFrame,
+        resolutions: Tuple[int, ...],
+        height_ratio: float,
+        components: int,
+        width: int,
+        implementation: Literal["torch", "tcnn"] = "torch",
+    ) -> None:
         super().__init__()
         self.frame = frame
-        if encoding == "planes":
-            self.encoding = PlanesEncoding(resolutions, height_ratio, components, reduce)
-            d = self.encoding.out_dim
-        else:
-            self.encoding = HashEncoding(num_levels=hash_levels, min_res=16, max_res=hash_max, log2_hashmap_size=log2, features_per_level=2, implementation="torch")
-            d = hash_levels * 2
-        self.kind = encoding
-        self.base = MLP(d, 2, width, feature_dim, out_activation=nn.ReLU())
-        self.density = nn.Linear(feature_dim, 1)
+        self.planes = MultiScalePlanes(resolutions, height_ratio, components)
+        self.mlp_base = MLP(
+            self.planes.out_dim, 2, width, width, out_activation=nn.ReLU(), implementation=implementation
+        )
+        self.density = nn.Linear(width, 1)
         nn.init.zeros_(self.density.bias)
-        self.init_bias = init_bias
-        self.direction = SHEncoding(levels=3)
-        self.colour = MLP(feature_dim + self.direction.get_out_dim(), 2, width, 3, out_activation=nn.Sigmoid())
+        self.direction_encoding = SHEncoding(levels=3)
+        self.mlp_colour = MLP(
+            width + self.direction_encoding.get_out_dim(),
+            2,
+            width,
+            3,
+            out_activation=nn.Sigmoid(),
+            implementation=implementation,
+        )
 
-    def get_density(self, ray_samples: RaySamples):
-        x = self.frame.to_grid(ray_samples.frustums.get_positions())
-        shape = x.shape[:-1]
-        x = x.view(-1, 3)
-        if self.kind == "hash":
-            x = (x + 1) / 2
-        features = self.base(self.encoding(x)).view(*shape, -1)
-        density = trunc_exp(self.density(features) + self.init_bias) / (2 * self.frame.half_size[2])
-        return density, features
+    def get_density(
+        self, ray_samples: RaySamples
+    ) -> Tuple[Float[Tensor, "rays samples 1"], Float[Tensor, "rays samples width"]]:
+        return self.query(self.frame.to_grid(ray_samples.frustums.get_positions()))
 
-    def get_outputs(self, ray_samples, density_embedding=None):
-        d = ray_samples.frustums.directions
-        enc = self.direction(d[..., :1, :].reshape(-1, 3)).view(d.shape[0], 1, -1).expand(-1, d.shape[1], -1)
-        rgb = self.colour(torch.cat([density_embedding, enc], dim=-1))
+    def query(
+        self, positions: Float[Tensor, "rays samples 3"]
+    ) -> Tuple[Float[Tensor, "rays samples 1"], Float[Tensor, "rays samples width"]]:
+        """Density and location feature at positions in grid coordinates."""
+        features = self.mlp_base(self.planes(positions).flatten(0, -2)).float().view(*positions.shape[:-1], -1)
+        return slab_density(self.density(features), self.frame), features
+
+    def get_outputs(
+        self, ray_samples: RaySamples, density_embedding: Optional[Tensor] = None
+    ) -> Dict[FieldHeadNames, Tensor]:
+        assert density_embedding is not None
+        directions = self.direction_encoding(ray_samples.frustums.directions[..., 0, :])[..., None, :]
+        directions = directions.expand(*density_embedding.shape[:-1], -1)
+        inputs = torch.cat([density_embedding, directions], dim=-1)
+        rgb = self.mlp_colour(inputs.flatten(0, -2)).float().view(*inputs.shape[:-1], 3)
         return {FieldHeadNames.RGB: rgb}
+
+    def grids(self) -> List[nn.Parameter]:
+        """The feature planes, which learn faster than the networks."""
+        return list(self.planes.parameters())
+
+    def networks(self) -> List[nn.Parameter]:
+        """The small MLPs."""
+        return [*self.mlp_base.parameters(), *self.density.parameters(), *self.mlp_colour.parameters()]
 
 
 class ProposalGrid(nn.Module):
-    def __init__(self, frame, resolution=128, height=32, init_bias=-2.0):
+    """Density on a coarse grid: cheap to ask at many samples, to place the few that the field is asked at.
+
+    Args:
+        frame: maps positions to grid coordinates.
+        resolution: cells along the ground and upwards.
+    """
+
+    GAIN = 10.0
+    """Makes the grid's values learn at the rate of the feature planes."""
+
+    def __init__(self, frame: SceneFrame, resolution: Tuple[int, int]) -> None:
         super().__init__()
         self.frame = frame
-        self.grid = nn.Parameter(torch.zeros(1, 1, height, resolution, resolution))
-        self.init_bias = init_bias
+        self.grid = nn.Parameter(torch.zeros(1, 1, resolution[1], resolution[0], resolution[0]))
 
-    def forward(self, positions):
-        x = self.frame.to_grid(positions).view(1, 1, 1, -1, 3)
-        v = F.grid_sample(self.grid, x, align_corners=True, padding_mode="border").view(*positions.shape[:-1], 1)
-        return trunc_exp(v * 10 + self.init_bias) / (2 * self.frame.half_size[2])
+    def forward(self, positions: Float[Tensor, "rays samples 3"]) -> Float[Tensor, "rays samples 1"]:
+        grid_positions = self.frame.to_grid(positions).view(1, 1, 1, -1, 3)
+        values = F.grid_sample(self.grid, grid_positions, align_corners=True, padding_mode="border")
+        return slab_density(self.GAIN * values.view(*positions.shape[:-1], 1), self.frame)
+
+
+class Sky(nn.Module):
+    """Colour of what lies beyond the scene, from the direction alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoding = SHEncoding(levels=4)
+        self.mlp = MLP(self.encoding.get_out_dim(), 2, 32, 3, out_activation=nn.Sigmoid())
+
+    def forward(self, directions: Float[Tensor, "rays 3"]) -> Float[Tensor, "rays 3"]:
+        return self.mlp(self.encoding(directions))
+
+
+def slab_density(raw: Float[Tensor, "*batch 1"], frame: SceneFrame) -> Float[Tensor, "*batch 1"]:
+    """Density from a network's output, in units of the slab's thickness: the same network suits any scene's scale."""
+    return trunc_exp(raw + INITIAL_LOG_DENSITY) / frame.thickness

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from nerfstudio.cameras.rays import RayBundle, RaySamples
 from nerfstudio.field_components.field_heads import FieldHeadNames
+from nerfstudio.field_components.spatial_distortions import SceneContraction
 from nerfstudio.model_components.losses import MSELoss
 from nerfstudio.model_components.ray_samplers import PDFSampler, UniformSampler
 from torch import Tensor, nn
@@ -15,6 +16,9 @@ from torch.nn import Parameter
 from nerfseg_ns.geometry.base import Geometry, GeometryConfig, LevelLayout, RaySegment, RenderedLevel, composite
 from nerfseg_ns.geometry.inverted_sphere import InvertedSphereSampler, foreground_bounds, inverse_radius_deltas
 from nerfseg_ns.geometry.nerfpp_field import InvertedSphere, NeRFPPField, NeRFPPFieldConfig
+
+CONTRACTION = SceneContraction()
+"""Takes all of space into the ball of radius 2."""
 
 
 @dataclass
@@ -63,7 +67,8 @@ class NeRFPPLevel(nn.Module):
         rgb = network.get_outputs(samples, features)[FieldHeadNames.RGB]
         midpoints = (samples.frustums.starts + samples.frustums.ends) / 2
         accumulation = weights.sum(dim=-2)
-        segment = RaySegment(features, weights, torch.ones_like(accumulation))
+        positions = CONTRACTION(samples.frustums.get_positions()) / 2.0
+        segment = RaySegment(features, positions, weights, torch.ones_like(accumulation))
         return (weights * rgb).sum(dim=-2), accumulation, (weights * midpoints).sum(dim=-2), segment
 
 

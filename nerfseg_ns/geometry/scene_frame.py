@@ -8,17 +8,26 @@ from typing import Tuple
 
 import torch
 from jaxtyping import Bool, Float
+from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.data.datasets.base_dataset import InputDataset
+from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor, nn
 
+from nerfseg_ns.dataparsers.ground_plane import plane_normal
+
+MIN_POINTS = 50
 OUTER = 6.0
 """Reach of the frame sideways, in half-sizes of its core; what lies outside the core is contracted."""
+SHELL = 0.3
+"""Width that what lies outside the core is contracted to, in half-sizes of the core."""
 
 
 class SceneFrame(nn.Module):
     """An oriented box around the scene: third axis up, the first two along the ground.
 
     In box coordinates the core of the scene is [-1, 1]^3. Sideways the frame goes on to 6 half-sizes, contracted as in
-    mip-NeRF 360 (equation 10, with the maximum norm over the two ground axes), so that surroundings have their place.
+    mip-NeRF 360 (equation 10, with the maximum norm over the two ground axes), so that surroundings have their place. The
+    shell of surroundings is given 0.3 half-sizes, not 1: the cells of a grid are better spent on the core.
     """
 
     rotation: Float[Tensor, "3 3"]
@@ -33,22 +42,52 @@ class SceneFrame(nn.Module):
         self.register_buffer("half_size", torch.ones(3))
         self.register_buffer("fitted", torch.tensor(False))
 
+    @property
+    def thickness(self) -> Float[Tensor, ""]:
+        """Height of the slab."""
+        return 2 * self.half_size[2]
+
+    def describe(self) -> str:
+        """What the frame covers, for the log."""
+        x, y, z = (2 * self.half_size).tolist()
+        return f"The scene spans {x:.2f} x {y:.2f} along the ground and {z:.2f} upwards, in units of the poses."
+
+    def fit_to_dataset(self, dataset: InputDataset, matched: Float[Tensor, "points 3"]) -> None:
+        """Lays the frame around what is known of a scene.
+
+        Args:
+            dataset: posed photos; sparse points of the dataparser (`points3D_xyz`) are used too.
+            matched: points matched between the photos.
+        """
+        poses = dataset.cameras.camera_to_worlds.cpu().float()
+        known = dataset.metadata.get("points3D_xyz")
+        points = matched if known is None else torch.cat([matched, known.float().cpu()])
+        if len(points) < MIN_POINTS:
+            CONSOLE.print(
+                f"[yellow]Only {len(points)} points of the scene could be matched between the photos: its extent is "
+                "guessed from where the cameras look. Are the poses right, and do the photos overlap?"
+            )
+            points = points_looked_at(dataset.cameras)
+        self.fit(points, poses[:, :, 3])
+
     @torch.no_grad()
     def fit(self, points: Float[Tensor, "points 3"], origins: Float[Tensor, "cameras 3"]) -> None:
-        """Lays the frame around the scene's points.
+        """Lays the frame around points.
 
         Args:
             points: on the scene's surfaces, outliers allowed.
             origins: camera centres; they tell which side is up.
         """
-        device = self.centre.device
         rotation = ground_rotation(points, origins)
-        local = points @ rotation.T
-        lower, upper = _robust_bounds(local)
-        self.rotation.copy_(rotation.to(device))
-        self.half_size.copy_(((upper - lower) / 2).to(device))
-        self.centre.copy_((rotation.T @ ((upper + lower) / 2)).to(device))
+        lower, upper = _robust_bounds(points @ rotation.T)
+        self.rotation.copy_(rotation)
+        self.half_size.copy_((upper - lower) / 2)
+        self.centre.copy_(rotation.T @ ((upper + lower) / 2))
         self.fitted.fill_(True)
+
+    def distance_behind(self, origins: Float[Tensor, "rays 3"]) -> Float[Tensor, "rays 1"]:
+        """A distance at which the core of the scene certainly lies behind one."""
+        return (origins - self.centre).norm(dim=-1, keepdim=True) + self.half_size.norm()
 
     def to_box(self, positions: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
         """World positions in box coordinates, not contracted."""
@@ -59,8 +98,9 @@ class SceneFrame(nn.Module):
         box = self.to_box(positions)
         ground, height = box[..., :2], box[..., 2:]
         norm = ground.abs().amax(dim=-1, keepdim=True).clamp(min=1.0)
-        limit = 2.0 - 1.0 / OUTER
-        return torch.cat([ground * (2.0 - 1.0 / norm) / norm / limit, height], dim=-1).clamp(-1.0, 1.0)
+        contracted = ground * (1.0 + SHELL * (1.0 - 1.0 / norm)) / norm
+        limit = 1.0 + SHELL * (1.0 - 1.0 / OUTER)
+        return torch.cat([contracted / limit, height], dim=-1).clamp(-1.0, 1.0)
 
     def intersect(
         self, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
@@ -86,19 +126,41 @@ class SceneFrame(nn.Module):
 def ground_rotation(points: Float[Tensor, "points 3"], origins: Float[Tensor, "cameras 3"]) -> Float[Tensor, "3 3"]:
     """Rotation into a frame whose third axis is up.
 
-    Up is the direction in which the points spread least, turned towards the cameras; the world's z axis where the
-    points are no slab (spread within a factor of two of each other). The first axis is the world's x axis (or y, where
-    x is nearly up) laid into the ground.
+    Up is the normal of the plane that most points lie near, on the cameras' side; the world's z axis where the points
+    are no slab (they spread half as far along the normal as within the plane, or farther). The first axis is the
+    world's x axis (or y, where x is nearly up) laid into the ground.
     """
-    centred = points - points.median(dim=0).values
-    near = centred.norm(dim=-1) <= centred.norm(dim=-1).quantile(0.9)
-    spread, axes = torch.linalg.eigh(torch.cov(centred[near].T))
-    up = axes[:, 0] if spread[1] > 4 * spread[0] else torch.tensor([0.0, 0.0, 1.0])
-    if (origins.mean(dim=0) - points.median(dim=0).values) @ up < 0:
+    centre = points.median(dim=0).values
+    up = plane_normal(points)
+    height = ((points - centre) @ up).abs().quantile(0.9)
+    if height > 0.5 * (points - centre).norm(dim=-1).quantile(0.9):
+        up = torch.tensor([0.0, 0.0, 1.0])
+    elif (origins.mean(dim=0) - centre) @ up < 0:
         up = -up
     forward = torch.eye(3)[0 if up[0].abs() < 0.9 else 1]
     x = torch.nn.functional.normalize(forward - (forward @ up) * up, dim=0)
     return torch.stack([x, torch.linalg.cross(up, x), up])
+
+
+def points_looked_at(cameras: Cameras) -> Float[Tensor, "points 3"]:
+    """A guess of where the ground is: along the views' corners and centres, as far as the views' axes nearly meet.
+
+    Axes that are parallel meet nowhere; the spread of the cameras then stands for the distance.
+    """
+    poses = cameras.camera_to_worlds.cpu().float()
+    origins, forward = poses[:, :, 3], -poses[:, :, 2]
+    across = torch.eye(3) - forward[:, :, None] * forward[:, None, :]
+    system, target = across.sum(dim=0), (across @ origins[:, :, None]).sum(dim=0)
+    meets = torch.linalg.eigvalsh(system)[0] > 0.05 * len(poses)
+    spread = (origins - origins.mean(dim=0)).norm(dim=-1).max().clamp(min=1e-3)
+    distance = (torch.linalg.solve(system, target)[:, 0] - origins).norm(dim=-1) if meets else spread.expand(len(poses))
+    height, width = float(cameras.height.max()), float(cameras.width.max())
+    points = []
+    for y, x in ((0.5, 0.5), (0.1, 0.1), (0.1, 0.9), (0.9, 0.1), (0.9, 0.9)):
+        coords = torch.tensor([y * height, x * width]).expand(len(poses), 2)
+        rays = cameras.generate_rays(torch.arange(len(poses))[:, None], coords=coords)
+        points.append(rays.origins.cpu() + rays.directions.cpu() * distance[:, None])
+    return torch.cat(points)
 
 
 def _robust_bounds(local: Float[Tensor, "points 3"]) -> Tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:

@@ -2,6 +2,7 @@
 
 from typing import List, Optional, Tuple
 
+import torch
 from jaxtyping import Float
 from nerfstudio.model_components.renderers import SemanticRenderer
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from nerfseg_ns.geometry.base import LevelLayout, RaySegment, composite
 from nerfseg_ns.semantics.colour_radiance import ColourRadianceNetwork
 from nerfseg_ns.semantics.heads import C2SHead, F2SHead
+from nerfseg_ns.semantics.position_features import PositionFeatures
 from nerfseg_ns.semantics.ray_convolution import RayConvolution
 from nerfseg_ns.semantics.seg_mlp import SegMLP
 
@@ -23,6 +25,7 @@ class LevelSemantics(nn.Module):
         feature_dim: width of the semantic feature.
         kernel_size: of the ray convolution, or None to leave it out (Table III's baseline).
         colour_widths: of the colour-radiance network, or None to leave it and the C2S head out.
+        position_resolutions: of the position features, or empty to leave them out.
     """
 
     def __init__(
@@ -33,13 +36,16 @@ class LevelSemantics(nn.Module):
         feature_dim: int,
         kernel_size: Optional[int],
         colour_widths: Optional[Tuple[int, int]],
+        position_resolutions: Tuple[int, ...] = (),
     ) -> None:
         super().__init__()
+        self.position_features = PositionFeatures(position_resolutions) if position_resolutions else None
+        position_dim = 0 if self.position_features is None else self.position_features.out_dim
         self.colour_radiance = None if colour_widths is None else ColourRadianceNetwork(colour_widths)
         colour_dim = 0 if self.colour_radiance is None else self.colour_radiance.out_dim
         self.c2s = C2SHead(colour_dim, num_classes) if colour_dim else None
         dims = layout.feature_dims
-        self.seg_mlps = nn.ModuleList([SegMLP(dim, hidden_dim, feature_dim) for dim in dims])
+        self.seg_mlps = nn.ModuleList([SegMLP(dim + position_dim, hidden_dim, feature_dim) for dim in dims])
         self.ray_convolutions = nn.ModuleList(
             [nn.Identity() if kernel_size is None else RayConvolution(feature_dim, kernel_size) for _ in dims]
         )
@@ -49,9 +55,15 @@ class LevelSemantics(nn.Module):
     def render_features(self, segments: List[RaySegment]) -> List[Float[Tensor, "rays feature"]]:
         """Semantic features of the samples, volume-rendered with the frozen weights: one feature a ray and segment."""
         return [
-            self.renderer(ray_convolution(seg_mlp(segment.features)), segment.weights)
+            self.renderer(ray_convolution(seg_mlp(self._seg_mlp_input(segment))), segment.weights)
             for segment, seg_mlp, ray_convolution in zip(segments, self.seg_mlps, self.ray_convolutions)
         ]
+
+    def _seg_mlp_input(self, segment: RaySegment) -> Float[Tensor, "rays samples width"]:
+        """The location features, with the position features where the level has them."""
+        if self.position_features is None:
+            return segment.features
+        return torch.cat([segment.features, self.position_features(segment.positions)], dim=-1)
 
     def colour_features(self, rgb: Float[Tensor, "rays 3"]) -> Optional[Float[Tensor, "rays colour"]]:
         """Colour features of the rays, or None where the level has no colour-radiance network."""

@@ -30,6 +30,10 @@ class SemanticStageConfig(InstantiateConfig):
     """Kernel of the ray convolution at each cascade level, coarse to fine, odd; the last one serves any level left."""
     colour_widths: Tuple[int, int] = (16, 64)
     """Widths of the colour-radiance network's two layers."""
+    position_resolutions: Tuple[int, ...] = ()
+    """Cells along the ground of learnable position features beside the location feature, one entry a scale; none in the
+    paper. A grid's location features hardly tell where a sample is; these let a labelled place keep its label in all
+    views."""
 
 
 class SemanticStage(nn.Module):
@@ -53,6 +57,7 @@ class SemanticStage(nn.Module):
                     config.feature_dim,
                     kernel if config.ray_convolution else None,
                     config.colour_widths if config.colour_radiance else None,
+                    config.position_resolutions,
                 )
                 for layout, kernel in zip(levels, kernels)
             ]

@@ -12,20 +12,24 @@ SEMANTIC_GROUP = "semantics"
 """Parameter group that learns in stage 2; all other groups learn in stage 1."""
 
 
-def staged_callback(pipeline, schedule: StageScheduleConfig, attributes: TrainingCallbackAttributes) -> TrainingCallback:
+def staged_callback(
+    pipeline, schedule: StageScheduleConfig, attributes: TrainingCallbackAttributes
+) -> TrainingCallback:
     """The one callback of the two stages.
 
     It runs before every step and sets, from the step alone, the stage of the pipeline and the learning rates. Running
     it twice changes nothing, and a resumed run needs no state of it.
 
     Args:
-        pipeline: has `set_step(step)`, which moves model and data manager to the step's stage.
+        pipeline: its `set_step(step)` moves model and data manager to the step's stage, its `fit_to_scene()` readies
+            the geometry for stage 1; both do nothing the second time.
         schedule: lengths and learning rates.
         attributes: of the trainer; the optimizers are taken from it.
     """
 
     def enter_step(step: int) -> None:
         pipeline.set_step(step)
+        pipeline.fit_to_scene()
         set_learning_rates(attributes.optimizers, schedule, step)
 
     return TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], enter_step)

@@ -41,8 +41,8 @@ class StagedTrainer(Trainer):
         self.config.max_num_iterations = max(0, self.last_step - self._start_step)
         if self.config.max_num_iterations == 0:
             CONSOLE.print(
-                f"[yellow]Nothing left to train: the checkpoint is at step {self._start_step - 1} and training ends with "
-                f"step {self.last_step - 1}. Give pipeline.stages.semantic-steps a larger number to go on."
+                f"[yellow]Nothing left to train: the checkpoint is at step {self._start_step - 1} and training ends "
+                f"with step {self.last_step - 1}. Give pipeline.stages.semantic-steps a larger number to go on."
             )
             return
         self.step = self._start_step

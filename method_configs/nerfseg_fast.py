@@ -1,0 +1,46 @@
+"""`nerfseg-fast`: the same semantic stage over a grid geometry, for minutes instead of hours."""
+
+from nerfstudio.configs.base_config import ViewerConfig
+from nerfstudio.plugins.types import MethodSpecification
+
+from nerfseg_ns.data.datamanager import LabelledDataManagerConfig
+from nerfseg_ns.geometry.grid import GridGeometryConfig
+from nerfseg_ns.model import NerfSegModelConfig
+from nerfseg_ns.pipeline import NerfSegPipelineConfig
+from nerfseg_ns.semantics.semantic_stage import SemanticStageConfig
+from nerfseg_ns.training.optimizer import FusedAdamOptimizerConfig
+from nerfseg_ns.training.stages import StageScheduleConfig
+from nerfseg_ns.training.trainer import StagedTrainerConfig
+
+nerfseg_fast = MethodSpecification(
+    config=StagedTrainerConfig(
+        method_name="nerfseg-fast",
+        steps_per_save=1000,
+        steps_per_eval_all_images=100_000,
+        pipeline=NerfSegPipelineConfig(
+            datamanager=LabelledDataManagerConfig(),
+            model=NerfSegModelConfig(
+                geometry=GridGeometryConfig(),
+                semantics=SemanticStageConfig(
+                    hidden_dim=64, feature_dim=64, kernel_sizes=(3,), position_resolutions=(32, 96, 256)
+                ),
+                training_colour="mixed",
+            ),
+            stages=StageScheduleConfig(
+                implicit_steps=2000,
+                semantic_steps=1000,
+                implicit_lr_final=0.05,
+                semantic_lr_final=0.05,
+                warmup_steps=50,
+            ),
+        ),
+        optimizers={
+            "grids": {"optimizer": FusedAdamOptimizerConfig(lr=5e-2, eps=1e-15), "scheduler": None},
+            "networks": {"optimizer": FusedAdamOptimizerConfig(lr=3e-3, eps=1e-15), "scheduler": None},
+            "semantics": {"optimizer": FusedAdamOptimizerConfig(lr=1e-2, eps=1e-15), "scheduler": None},
+        },
+        viewer=ViewerConfig(num_rays_per_chunk=4096, quit_on_train_completion=True),
+        vis="viewer",
+    ),
+    description="Labels from a few photos for a whole scene, in minutes, on a CPU or a GPU.",
+)

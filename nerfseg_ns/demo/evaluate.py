@@ -1,0 +1,94 @@
+"""Scores the trained run from its checkpoint, as ns-eval does, and keeps pictures of its test views."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Tuple
+
+import torch
+from nerfstudio.utils.eval_utils import eval_setup
+from nerfstudio.utils.rich_utils import CONSOLE
+from rich.progress import track
+
+from nerfseg_ns.demo.folder import DemoFolder
+from nerfseg_ns.demo.pictures import (
+    confidence_picture,
+    depth_picture,
+    error_picture,
+    save_labels,
+    save_picture,
+    to_bytes,
+)
+from nerfseg_ns.evaluation.depth import DepthScore, read_true_depth
+from nerfseg_ns.labels.label_maps import LabelMaps
+from nerfseg_ns.pipeline import NerfSegPipeline
+
+TIMINGS = ("num_rays_per_sec", "fps")
+"""Figures of ns-eval that are times, not scores."""
+
+
+@dataclass
+class ViewPictures:
+    """Picture files of one test view."""
+
+    stem: str
+    """Name of the view."""
+    files: Dict[str, Path]
+    """By column of the report."""
+
+
+def load_run(run_config: Path) -> NerfSegPipeline:
+    """A trained run as ns-eval, ns-render and ns-viewer load it, with the test views."""
+    _, pipeline, _, _ = eval_setup(run_config, test_mode="test")
+    return pipeline
+
+
+def score(pipeline: NerfSegPipeline) -> Dict[str, float]:
+    """ns-eval's `results`, but for its timings."""
+    metrics = pipeline.get_average_eval_image_metrics()
+    pipeline.eval()
+    return {key: value for key, value in metrics.items() if key not in TIMINGS}
+
+
+def render_test_views(pipeline: NerfSegPipeline, folder: DemoFolder) -> Tuple[float, List[ViewPictures]]:
+    """Renders every test view, scores its depth and keeps its pictures.
+
+    Returns:
+        Median relative depth error over all test views, and the picture files.
+    """
+    depths, views = DepthScore(), []
+    loader = pipeline.datamanager.fixed_indices_eval_dataloader
+    for camera, batch in track(loader, "Rendering test views", total=len(loader), console=CONSOLE, transient=True):
+        photo_file = pipeline.datamanager.eval_dataset.image_filenames[int(batch["image_idx"])]
+        outputs = pipeline.model.get_outputs_for_camera(camera)
+        true_depth = read_true_depth(folder.town, photo_file.stem)
+        depths.add(outputs["depth"][..., 0].cpu().numpy(), true_depth)
+        views.append(_keep_pictures(outputs, batch, true_depth, pipeline, folder, photo_file.stem))
+    return depths.median(), views
+
+
+def label_map(outputs: Dict[str, torch.Tensor], maps: LabelMaps):
+    """Class index of every pixel, uint8 [height, width]."""
+    return outputs["semantics_logits"][..., : len(maps.classes)].argmax(dim=-1).byte().cpu().numpy()
+
+
+def _keep_pictures(outputs, batch, true_depth, pipeline, folder, stem) -> ViewPictures:
+    """Writes the pictures of a view, in the order of the report's columns."""
+    maps = pipeline.datamanager.eval_dataset.label_maps
+    photo, truth = to_bytes(batch["image"]), batch["semantics"][..., 0].cpu().numpy()
+    predicted, palette = label_map(outputs, maps), maps.table.color_array
+    labels, truths = folder.labels / "test" / f"{stem}.png", folder.pictures / f"{stem}-truth.png"
+    save_labels(labels, predicted, palette)
+    save_labels(truths, truth, palette)
+    pictures = {
+        "photo": photo,
+        "rendered": to_bytes(outputs["rgb"]),
+        "errors": error_picture(predicted, truth, photo),
+        "confidence": confidence_picture(outputs["semantics_confidence"]),
+        "depth": depth_picture(outputs["depth"], outputs["accumulation"], true_depth),
+    }
+    files = {name: folder.pictures / f"{stem}-{name}.png" for name in pictures}
+    for name, image in pictures.items():
+        save_picture(files[name], image)
+    return ViewPictures(stem, {**files, "prediction": labels, "truth": truths})

@@ -1,0 +1,44 @@
+"""Learnable features of a position in an aerial scene."""
+
+from typing import Tuple
+
+import torch
+from jaxtyping import Float
+from nerfstudio.field_components.encodings import KPlanesEncoding
+from torch import Tensor, nn
+
+
+class MultiScalePlanes(nn.Module):
+    """Feature planes at several resolutions, summed over the three planes of a scale, concatenated over the scales.
+
+    An aerial scene is wide and flat, so the planes that stand upright are lower than they are wide.
+
+    Args:
+        resolutions: cells along the ground, one entry a scale.
+        height_ratio: cells upwards, as a share of those along the ground.
+        components: features of each scale.
+        spread: the features start out uniform between minus and plus this.
+    """
+
+    def __init__(
+        self, resolutions: Tuple[int, ...], height_ratio: float = 0.25, components: int = 8, spread: float = 0.1
+    ) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(
+            [
+                KPlanesEncoding(
+                    (size, size, max(8, round(size * height_ratio))),
+                    components,
+                    init_a=-spread,
+                    init_b=spread,
+                    reduce="sum",
+                )
+                for size in resolutions
+            ]
+        )
+        self.out_dim = components * len(resolutions)
+
+    def forward(self, positions: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch out_dim"]:
+        """Features at positions in [-1, 1]^3."""
+        flat = positions.reshape(-1, 3)
+        return torch.cat([scale(flat) for scale in self.scales], dim=-1).view(*positions.shape[:-1], self.out_dim)

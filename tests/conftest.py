@@ -1,0 +1,173 @@
+"""What the tests share, made once a session: a small town, a short training run on it, and the means to make more."""
+
+from __future__ import annotations
+
+import copy
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nerfseg_ns.town.config import TownConfig
+from nerfseg_ns.town.make import make_town
+
+BIN = Path(sys.executable).parent
+IMPLICIT_STEPS, SEMANTIC_STEPS = 150, 100
+
+
+def process_environment(**changes: str) -> dict[str, str]:
+    """Environment for commands: one thread each, so that two processes on two cores do not slow each other."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120", **changes}
+
+
+@pytest.fixture(scope="session")
+def ns() -> Callable[..., str]:
+    """Runs a command of this environment and returns what it printed; fails with the end of it.
+
+    `ns("ns-eval", "--load-config", path, timeout=300, fails=False, env={...})`; with `fails` it must fail.
+    """
+
+    def run(command: str, *args, timeout: float = 300, fails: bool = False, env: dict | None = None) -> str:
+        done = subprocess.run(
+            [BIN / command, *map(str, args)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            env=process_environment(**(env or {})),
+        )
+        tail = "\n".join(done.stdout.splitlines()[-40:])
+        assert (done.returncode != 0) == fails, f"{command} ended with {done.returncode}:\n{tail}"
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def small_town(tmp_path_factory) -> Path:
+    """A town of 48 px: 16 training views, four of them labelled, three for validation, four for testing."""
+    config = TownConfig(seed=0, image_size=48, train_views=16, validation_views=3, test_views=4, labelled_views=4)
+    return make_town(config, tmp_path_factory.mktemp("scenes") / "town")
+
+
+@pytest.fixture(scope="session")
+def train(ns, tmp_path_factory) -> Callable[..., Path]:
+    """Runs ns-train as a process: `train(method, *args)`; returns the run's config.yml."""
+
+    def run(method: str, *args, scene: Path, implicit: int, semantic: int) -> Path:
+        output = tmp_path_factory.mktemp("runs")
+        flags = ["--machine.device-type", "cpu", "--vis", "tensorboard", "--output-dir", output, "--timestamp", "run"]
+        stages = ["--pipeline.stages.implicit-steps", implicit, "--pipeline.stages.semantic-steps", semantic]
+        ns("ns-train", method, *flags, *stages, *args, "--data", scene)
+        (config,) = output.glob("*/*/run/config.yml")
+        return config
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def fast_run(train, small_town) -> Path:
+    """config.yml of a short run of nerfseg-fast through both stages, made by a real ns-train."""
+    return train("nerfseg-fast", scene=small_town, implicit=IMPLICIT_STEPS, semantic=SEMANTIC_STEPS)
+
+
+@pytest.fixture(scope="session")
+def fast_pipeline(fast_run):
+    """The pipeline of `fast_run`, loaded for its test views as ns-eval and ns-viewer do it. Leave it as it is."""
+    from nerfstudio.utils.eval_utils import eval_setup
+
+    return eval_setup(fast_run, test_mode="test")[1]
+
+
+@pytest.fixture(scope="session")
+def test_results(ns, fast_run, tmp_path_factory) -> Path:
+    """What ns-eval writes about `fast_run`."""
+    path = tmp_path_factory.mktemp("eval") / "metrics.json"
+    ns("ns-eval", "--load-config", fast_run, "--output-path", path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def without_ffmpeg(tmp_path_factory) -> dict[str, str]:
+    """Environment of a machine without ffmpeg and of a user who has never run anything."""
+    folder = tmp_path_factory.mktemp("bare")
+    return {"PATH": str(folder), "XDG_CACHE_HOME": str(folder / "cache")}
+
+
+@pytest.fixture(scope="session")
+def rendered_views(ns, fast_run, without_ffmpeg, tmp_path_factory) -> Path:
+    """Folder of all outputs of the test views, a folder of PNGs each, as ns-render makes them."""
+    folder = tmp_path_factory.mktemp("rendered")
+    flags = ["--load-config", fast_run, "--output-path", folder, "--split", "test", "--image-format", "png"]
+    ns("ns-render", "dataset", *flags, env=without_ffmpeg)
+    return folder / "test"
+
+
+def small_config(method: str):
+    """A method's config with networks that step in milliseconds."""
+    from nerfseg_ns.geometry.nerfpp import NeRFPPGeometryConfig
+    from nerfseg_ns.geometry.nerfpp_field import NeRFPPFieldConfig
+    from nerfseg_ns.method_configs.nerfseg import nerfseg
+    from nerfseg_ns.method_configs.nerfseg_fast import nerfseg_fast
+
+    if method == "nerfseg-fast":
+        config = copy.deepcopy(nerfseg_fast.config)
+        config.pipeline.model.geometry.resolutions = (16, 32)
+    else:
+        config = copy.deepcopy(nerfseg.config)
+        networks = NeRFPPFieldConfig(num_layers=2, layer_width=16, view_width=8)
+        config.pipeline.model.geometry = NeRFPPGeometryConfig(
+            num_coarse_samples=8, num_importance_samples=8, networks=networks
+        )
+        config.pipeline.model.semantics.hidden_dim = config.pipeline.model.semantics.feature_dim = 16
+    config.pipeline.datamanager.train_num_rays_per_batch = 128
+    return config
+
+
+@pytest.fixture
+def make_trainer(tmp_path) -> Callable:
+    """Small trainers in this process, seeded, set up and ready to step.
+
+    `make_trainer(scene, implicit, semantic, method="nerfseg-fast", **fields of the trainer's config)`.
+    """
+    import torch
+
+    def make(scene: Path, implicit: int, semantic: int, method: str = "nerfseg-fast", **changes):
+        torch.manual_seed(0)
+        random.seed(0)
+        config = small_config(method)
+        config.pipeline.stages.implicit_steps, config.pipeline.stages.semantic_steps = implicit, semantic
+        config.pipeline.datamanager.dataparser.data = scene
+        config.machine.device_type = "cpu"
+        config.output_dir, config.experiment_name, config.timestamp = tmp_path, "test", "run"
+        config.vis = "tensorboard"
+        for name, value in changes.items():
+            setattr(config, name, value)
+        trainer = config.setup(local_rank=0, world_size=1)
+        trainer.setup()
+        return trainer
+
+    return make
+
+
+@pytest.fixture
+def step_trainer() -> Callable:
+    """Runs steps as the training loop does: `step_trainer(trainer, range(10))`; returns the last loss dict."""
+    from nerfstudio.engine.callbacks import TrainingCallbackLocation
+
+    def run(trainer, steps):
+        losses = {}
+        for step in steps:
+            trainer.pipeline.train()
+            for callback in trainer.callbacks:
+                callback.run_callback_at_location(step, location=TrainingCallbackLocation.BEFORE_TRAIN_ITERATION)
+            _, losses, _ = trainer.train_iteration(step)
+            for callback in trainer.callbacks:
+                callback.run_callback_at_location(step, location=TrainingCallbackLocation.AFTER_TRAIN_ITERATION)
+        return losses
+
+    return run

@@ -1,0 +1,192 @@
+"""Which pixels a batch is made of, in each stage, and the colours that travel with the rays."""
+
+import pytest
+import torch
+
+from nerfseg_ns.data.datamanager import OBSERVED_RGB, LabelledDataManagerConfig
+from nerfseg_ns.data.pixel_sampler import StagedPixelSampler, StagedPixelSamplerConfig
+from nerfseg_ns.dataparsers.carla_mvs import CarlaMVSDataParserConfig
+from nerfseg_ns.labels.classes import IGNORE_INDEX
+from nerfseg_ns.training.stages import Stage
+
+
+def sampler(rays: int, stage: Stage = Stage.SEMANTIC) -> StagedPixelSampler:
+    made = StagedPixelSampler(StagedPixelSamplerConfig(), num_rays_per_batch=rays)
+    made.stage = stage
+    return made
+
+
+def image_batch(images: int = 4, height: int = 6, width: int = 9, labelled: float = 0.2) -> dict:
+    """Photos whose pixels tell where they are (image, row, column), with labels on some pixels of all but image 1."""
+    place = torch.stack(
+        torch.meshgrid(torch.arange(images), torch.arange(height), torch.arange(width), indexing="ij"), dim=-1
+    )
+    labels = torch.full((images, height, width, 1), IGNORE_INDEX, dtype=torch.uint8)
+    chosen = torch.rand(images, height, width) < labelled
+    chosen[1] = False
+    labels[chosen] = torch.randint(0, 5, (int(chosen.sum()), 1), dtype=torch.uint8)
+    return {"image": place.float(), "semantics": labels, "image_idx": torch.arange(images) * 10 + 3}
+
+
+def as_lists(batch: dict, sizes: list) -> dict:
+    """The same photos cut to different sizes, as lists."""
+    cut = {
+        key: [image[:height, :width] for image, (height, width) in zip(batch[key], sizes, strict=True)]
+        for key in batch
+        if key != "image_idx"
+    }
+    return {**cut, "image_idx": batch["image_idx"]}
+
+
+def assert_belongs_together(drawn: dict, batch: dict) -> None:
+    """Colour, label and indices of every drawn pixel are those of one and the same pixel."""
+    for colour, label, (camera, y, x) in zip(
+        drawn["image"].long().tolist(), drawn["semantics"], drawn["indices"].tolist(), strict=True
+    ):
+        image = batch["image_idx"].tolist().index(camera)
+        assert colour == [image, y, x]
+        assert label == batch["semantics"][image][y, x]
+
+
+def counts(drawn: dict, shape: tuple) -> torch.Tensor:
+    total = torch.zeros(shape)
+    image, y, x = drawn["image"].long().T
+    total.index_put_((image, y, x), torch.ones(len(x)), accumulate=True)
+    return total
+
+
+def assert_uniform(total: torch.Tensor, allowed: torch.Tensor) -> None:
+    """Nothing outside, and inside what a uniform draw gives, by a chi-square statistic within five deviations."""
+    assert (total[~allowed] == 0).all()
+    inside = total[allowed]
+    mean = inside.mean()
+    freedom = len(inside) - 1
+    statistic = ((inside - mean) ** 2 / mean).sum()
+    assert abs(statistic - freedom) < 5 * (2 * freedom) ** 0.5
+
+
+@pytest.mark.parametrize("lists", [False, True])
+@pytest.mark.parametrize("stage", list(Stage))
+def test_draws_uniformly_what_the_stage_needs(lists, stage):
+    torch.manual_seed(0)
+    batch = image_batch()
+    shape = tuple(batch["semantics"].shape[:3])
+    exists = torch.ones(shape, dtype=torch.bool)
+    if lists:
+        sizes = [(6, 9), (4, 7), (5, 3), (6, 8)]
+        exists = torch.zeros(shape, dtype=torch.bool)
+        for image, (height, width) in enumerate(sizes):
+            exists[image, :height, :width] = True
+        batch = as_lists(batch, sizes)
+    labelled = torch.zeros(shape, dtype=torch.bool)
+    for image, label in enumerate(batch["semantics"]):
+        labelled[image, : label.shape[0], : label.shape[1]] = label[..., 0] != IGNORE_INDEX
+    drawn = sampler(20000, stage).sample(batch)
+    assert len(drawn["image"]) == 20000
+    assert_uniform(counts(drawn, shape), exists if stage is Stage.IMPLICIT else exists & labelled)
+    assert_belongs_together({key: value[:300] for key, value in drawn.items()}, batch)
+
+
+@pytest.mark.parametrize("lists", [False, True])
+def test_masked_pixels_are_not_drawn_for_labels(lists):
+    torch.manual_seed(1)
+    batch = image_batch(labelled=0.5)
+    batch["mask"] = torch.rand(4, 6, 9, 1) < 0.5
+    allowed = batch["mask"][..., 0] & (batch["semantics"][..., 0] != IGNORE_INDEX)
+    if lists:
+        batch = as_lists(batch, [(6, 9)] * 4)
+    drawn = sampler(5000).sample(batch)
+    assert_uniform(counts(drawn, (4, 6, 9)), allowed)
+    assert drawn["mask"].all()
+
+
+def test_masked_pixels_are_not_drawn_for_colours():
+    torch.manual_seed(1)
+    batch = image_batch()
+    batch["mask"] = torch.rand(4, 6, 9, 1) < 0.5
+    drawn = sampler(5000, Stage.IMPLICIT).sample(batch)
+    assert_uniform(counts(drawn, (4, 6, 9)), batch["mask"][..., 0])
+
+
+def test_masked_pixels_are_not_drawn_for_colours_from_photos_of_different_sizes():
+    torch.manual_seed(1)
+    batch = image_batch()
+    batch["mask"] = torch.rand(4, 6, 9, 1) < 0.5
+    allowed = batch["mask"][..., 0]
+    drawn = sampler(5000, Stage.IMPLICIT).sample(as_lists(batch, [(6, 9)] * 4))
+    assert_uniform(counts(drawn, (4, 6, 9)), allowed)
+
+
+@pytest.mark.parametrize("lists", [False, True])
+def test_without_any_label_all_pixels_are_drawn(lists):
+    torch.manual_seed(2)
+    batch = image_batch(labelled=0.0)
+    if lists:
+        batch = as_lists(batch, [(6, 9)] * 4)
+    drawn = sampler(8000).sample(batch)
+    assert (drawn["semantics"] == IGNORE_INDEX).all()
+    assert_uniform(counts(drawn, (4, 6, 9)), torch.ones(4, 6, 9, dtype=torch.bool))
+
+
+def test_the_stage_may_change_between_batches_and_so_may_the_photos():
+    torch.manual_seed(3)
+    one, other, made = image_batch(), image_batch(), sampler(500, Stage.IMPLICIT)
+    assert (made.sample(one)["semantics"] == IGNORE_INDEX).any()
+    made.stage = Stage.SEMANTIC
+    for batch in (one, other, one):
+        drawn = made.sample(batch)
+        assert (drawn["semantics"] != IGNORE_INDEX).all()
+        assert_belongs_together(drawn, batch)
+    made.stage = Stage.IMPLICIT
+    assert (made.sample(one)["semantics"] == IGNORE_INDEX).any()
+
+
+@pytest.fixture(scope="module")
+def datamanager(small_town):
+    config = LabelledDataManagerConfig(
+        dataparser=CarlaMVSDataParserConfig(data=small_town), train_num_rays_per_batch=256, eval_num_rays_per_batch=256
+    )
+    return config.setup(device="cpu", test_mode="val", world_size=1, local_rank=0)
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+def test_rays_carry_the_photos_own_colour(datamanager, stage):
+    torch.manual_seed(0)
+    datamanager.set_stage(stage)
+    for rays, batch, dataset in (
+        (*datamanager.next_train(0), datamanager.train_dataset),
+        (*datamanager.next_eval(0), datamanager.eval_dataset),
+    ):
+        observed = rays.metadata[OBSERVED_RGB]
+        assert observed.shape == (256, 3)
+        for row in range(0, 256, 5):
+            camera, y, x = batch["indices"][row].tolist()
+            photo = torch.from_numpy(dataset.get_numpy_image(camera)).float() / 255
+            assert torch.allclose(observed[row], photo[y, x])
+            expected = dataset.cameras.generate_rays(camera, coords=torch.tensor([[y + 0.5, x + 0.5]]))
+            assert torch.allclose(rays.directions[row], expected.directions[0], atol=1e-5)
+            assert batch["semantics"][row] == dataset.label_maps.read(camera, *photo.shape[:2])[y, x]
+        if stage is Stage.SEMANTIC:
+            assert (batch["semantics"] != IGNORE_INDEX).all()
+
+
+def test_semantic_batches_come_from_the_labelled_views_alone(datamanager):
+    datamanager.set_stage(Stage.SEMANTIC)
+    labelled = set(datamanager.train_dataset.label_maps.labelled)
+    assert len(labelled) == 4
+    drawn = torch.cat([datamanager.next_train(step)[1]["indices"][:, 0] for step in range(8)])
+    assert set(drawn.tolist()) == labelled
+    datamanager.set_stage(Stage.IMPLICIT)
+    drawn = torch.cat([datamanager.next_train(step)[1]["indices"][:, 0] for step in range(8)])
+    assert set(drawn.tolist()) == set(range(16))
+
+
+def test_number_of_rays_suits_the_device(small_town):
+    config = LabelledDataManagerConfig(dataparser=CarlaMVSDataParserConfig(data=small_town))
+    chosen = config.setup(device="cpu", test_mode="val", world_size=1, local_rank=0)
+    assert chosen.get_train_rays_per_batch() > 0
+    assert len(chosen.next_train(0)[0]) == chosen.get_train_rays_per_batch()
+    explicit = LabelledDataManagerConfig(
+        dataparser=CarlaMVSDataParserConfig(data=small_town), train_num_rays_per_batch=77
+    )
+    assert len(explicit.setup(device="cpu", test_mode="val", world_size=1, local_rank=0).next_train(0)[0]) == 77

@@ -1,0 +1,262 @@
+"""The semantic stage: its modules' sizes, Table III's rows, the ray convolution, the losses and the outputs."""
+
+import pytest
+import torch
+from nerfstudio.utils.colormaps import apply_colormap
+from torch import nn
+
+from nerfseg_ns.geometry.base import LevelLayout, RaySegment, RenderedLevel
+from nerfseg_ns.geometry.nerfpp import NeRFPPGeometryConfig
+from nerfseg_ns.labels.classes import IGNORE_INDEX
+from nerfseg_ns.method_configs.nerfseg import nerfseg
+from nerfseg_ns.method_configs.nerfseg_fast import nerfseg_fast
+from nerfseg_ns.semantics.heads import C2SHead, F2SHead
+from nerfseg_ns.semantics.losses import label_loss
+from nerfseg_ns.semantics.outputs import label_outputs, pending_outputs
+from nerfseg_ns.semantics.ray_convolution import RayConvolution
+from nerfseg_ns.semantics.semantic_stage import SemanticStage, SemanticStageConfig
+
+CLASSES = 20
+
+
+def shapes(module: nn.Module) -> list:
+    """Shapes of a module's weights, in order, without the biases."""
+    return [tuple(parameter.shape) for name, parameter in module.named_parameters() if name.endswith("weight")]
+
+
+def rendered_levels(levels: int = 2, segments: int = 2, rays: int = 6, samples: int = 9, dim: int = 8) -> list:
+    """Rendered levels of noise."""
+
+    def segment() -> RaySegment:
+        weights = torch.rand(rays, samples, 1).softmax(dim=1)
+        return RaySegment(torch.randn(rays, samples, dim), weights, torch.rand(rays, 1))
+
+    def level() -> RenderedLevel:
+        return RenderedLevel(
+            torch.rand(rays, 3), torch.rand(rays, 1), torch.rand(rays, 1), [segment() for _ in range(segments)]
+        )
+
+    return [level() for _ in range(levels)]
+
+
+def small_stage(num_classes: int = 5, **changes) -> SemanticStage:
+    config = SemanticStageConfig(hidden_dim=16, feature_dim=8, **changes)
+    return SemanticStage(config, (LevelLayout((8, 8)), LevelLayout((8, 8))), num_classes)
+
+
+def test_geometry_of_nerfseg_has_the_papers_shapes():
+    geometry = nerfseg.config.pipeline.model.geometry
+    assert isinstance(geometry, NeRFPPGeometryConfig)
+    assert (geometry.num_coarse_samples, geometry.num_importance_samples) == (64, 128)
+    assert nerfseg.config.pipeline.datamanager.train_num_rays_per_batch == 1024
+    built = geometry.setup()
+    for level in (built.coarse, built.fine):
+        for network, coordinates in ((level.foreground, 3), (level.background, 4)):
+            encoded = coordinates * (1 + 2 * 10)
+            assert shapes(network.mlp_base) == [
+                (256, encoded),
+                *[(256, 256)] * 3,
+                (256, 256 + encoded),  # the encoded position once more, after layer 4
+                *[(256, 256)] * 3,
+            ]
+            assert shapes(network.field_output_density) == [(1, 256)]
+            assert shapes(network.location_remap) == [(256, 256)]
+            assert shapes(network.mlp_head) == [(128, 256 + 3 * (1 + 2 * 4))]
+            assert shapes(network.field_heads) == [(3, 128)]
+            listed = sum(p.numel() for p in network.parameters())
+            named = [network.mlp_base, network.field_output_density, network.location_remap]
+            parts = [*named, network.mlp_head, network.field_heads]
+            assert listed == sum(p.numel() for part in parts for p in part.parameters())
+    assert not set(map(id, built.coarse.parameters())) & set(map(id, built.fine.parameters()))
+
+
+def test_semantic_stage_of_nerfseg_has_the_papers_shapes():
+    model = nerfseg.config.pipeline.model
+    stage = SemanticStage(model.semantics, model.geometry.setup().levels, CLASSES)
+    assert len(stage.levels) == 2
+    for level, kernel in zip(stage.levels, (3, 5), strict=True):
+        assert [shapes(mlp) for mlp in level.seg_mlps] == [[(256, 256), (128, 256)]] * 2
+        assert [shapes(convolution) for convolution in level.ray_convolutions] == [[(128, 128, kernel)]] * 2
+        assert shapes(level.colour_radiance) == [(16, 3), (64, 16)]
+        assert [shapes(head) for head in level.f2s] == [[(CLASSES, 128 + 64)]] * 2
+        assert shapes(level.c2s) == [(CLASSES, 64)]
+
+
+def test_optimizers_and_lengths_of_nerfseg_are_the_papers():
+    stages, optimizers = nerfseg.config.pipeline.stages, nerfseg.config.optimizers
+    assert 300_000 <= stages.implicit_steps <= 500_000 and stages.semantic_steps == 20_000
+    assert optimizers["geometry"]["optimizer"].lr == 5e-4 and optimizers["semantics"]["optimizer"].lr == 1e-3
+    assert nerfseg.config.pipeline.model.training_colour == "observed"
+
+
+def test_both_methods_have_the_same_semantic_stage():
+    one, other = (spec.config.pipeline.model.semantics for spec in (nerfseg, nerfseg_fast))
+    assert type(one) is type(other) and one._target is other._target
+    assert other.ray_convolution and other.colour_radiance
+
+
+@pytest.mark.parametrize(
+    ("row", "convolves", "coloured"),
+    [("baseline", False, False), ("+ R", True, False), ("+ R + C", True, True)],
+)
+def test_rows_of_table_3(row, convolves, coloured):
+    torch.manual_seed(0)
+    stage = small_stage(ray_convolution=convolves, colour_radiance=coloured)
+    modules = list(stage.modules())
+    assert any(isinstance(module, nn.Conv1d) for module in modules) == convolves
+    assert any(isinstance(module, C2SHead) for module in modules) == coloured
+    heads = [module.linear.in_features for module in modules if isinstance(module, F2SHead)]
+    assert heads == [8 + (64 if coloured else 0)] * 4
+
+    levels, colour = rendered_levels(), torch.rand(6, 3)
+    losses = stage.get_losses(levels, colour, torch.arange(6) % 5)
+    assert set(losses) == ({"f2s_loss", "c2s_loss"} if coloured else {"f2s_loss"})
+    features, transmittances = stage.render_features(levels[-1])
+    logits = stage.classify(features, transmittances, colour)
+    assert torch.equal(logits, stage.classify(features, transmittances, 1 - colour)) != coloured
+
+    swapped = levels[-1].segments
+    order = torch.randperm(9)
+    for segment in swapped:  # a permutation of the samples matters to a convolution, and to nothing else
+        segment.features, segment.weights = segment.features[:, order], segment.weights[:, order]
+    again = stage.classify(*stage.render_features(levels[-1]), colour)
+    assert torch.allclose(logits, again, atol=1e-5) != convolves
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_ray_convolution_is_the_plain_loop(kernel):
+    torch.manual_seed(kernel)
+    rays, samples, dim = 3, 7, 4
+    module = RayConvolution(dim, kernel)
+    features = torch.randn(rays, samples, dim)
+    weight, bias = module.convolution.weight, module.convolution.bias
+    expected = torch.zeros(rays, samples, dim)
+    for ray in range(rays):
+        for sample in range(samples):
+            for out in range(dim):
+                total = bias[out]
+                for offset in range(kernel):
+                    neighbour = sample + offset - kernel // 2
+                    if 0 <= neighbour < samples:
+                        total = total + weight[out, :, offset] @ features[ray, neighbour]
+                expected[ray, sample, out] = total.clamp(min=0)
+    assert torch.allclose(module(features), expected, atol=1e-6)
+
+
+def test_ray_convolution_never_mixes_rays():
+    torch.manual_seed(0)
+    module = RayConvolution(8, 5)
+    features = torch.randn(6, 11, 8)
+    changed = features.clone()
+    changed[2] += torch.randn(11, 8)
+    before, after = module(features), module(changed)
+    others = torch.arange(6) != 2
+    assert torch.equal(before[others], after[others])
+    assert not torch.allclose(before[2], after[2])
+
+
+def test_ray_convolution_refuses_an_even_kernel():
+    with pytest.raises(ValueError, match="odd kernel size, got 4"):
+        RayConvolution(8, 4)
+
+
+def test_logits_are_the_segments_logits_dimmed_by_what_lies_before():
+    torch.manual_seed(1)
+    stage, levels, colour = small_stage(), rendered_levels(), torch.rand(6, 3)
+    level = stage.levels[-1]
+    expected = torch.zeros(6, 5)
+    for index, segment in enumerate(levels[-1].segments):
+        samples = level.ray_convolutions[index](level.seg_mlps[index](segment.features))
+        for ray in range(6):
+            feature = sum(segment.weights[ray, s, 0] * samples[ray, s] for s in range(samples.shape[1]))
+            inputs = torch.cat([feature, level.colour_radiance(colour[ray : ray + 1])[0]])
+            expected[ray] += segment.transmittance[ray, 0] * level.f2s[index].linear(inputs)
+    assert torch.allclose(stage.classify(*stage.render_features(levels[-1]), colour), expected, atol=1e-5)
+
+
+def test_losses_sum_over_the_levels():
+    torch.manual_seed(2)
+    stage, levels, colour = small_stage(), rendered_levels(), torch.rand(6, 3)
+    labels = torch.tensor([0, 1, IGNORE_INDEX, 3, 4, 4])
+    losses = stage.get_losses(levels, colour, labels)
+    f2s = c2s = 0.0
+    for level, rendered in zip(stage.levels, levels, strict=True):
+        features = level.colour_features(colour)
+        logits = level.classify(
+            level.render_features(rendered.segments), [s.transmittance for s in rendered.segments], features
+        )
+        for ray in (0, 1, 3, 4, 5):
+            f2s -= logits[ray].log_softmax(-1)[labels[ray]] / 5
+            c2s -= level.c2s(features)[ray].log_softmax(-1)[labels[ray]] / 5
+    assert torch.allclose(losses["f2s_loss"], f2s) and torch.allclose(losses["c2s_loss"], c2s)
+
+
+def test_losses_without_a_label_are_zero_with_finite_gradients():
+    torch.manual_seed(3)
+    stage = small_stage()
+    losses = stage.get_losses(rendered_levels(), torch.rand(6, 3), torch.full((6,), IGNORE_INDEX))
+    assert all(loss.item() == 0 for loss in losses.values())
+    sum(losses.values()).backward()
+    gradients = [parameter.grad for parameter in stage.parameters()]
+    assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in gradients)
+    assert all((gradient == 0).all() for gradient in gradients)
+
+
+def test_label_loss_is_the_mean_over_labelled_rays():
+    logits = torch.tensor([[2.0, 0.0], [0.0, 1.0], [5.0, -5.0]])
+    labels = torch.tensor([0, 0, IGNORE_INDEX])
+    # -log(e^2 / (e^2 + 1)) = 0.126928, -log(1 / (1 + e)) = 1.313262, and the third does not count
+    assert label_loss(logits, labels).item() == pytest.approx((0.126928 + 1.313262) / 2, abs=1e-5)
+
+
+def view(rays: int = 24 * 16) -> tuple:
+    """Colours and unit directions of a view of 16 x 24 pixels, row by row."""
+    y, x = torch.meshgrid(torch.linspace(-0.4, 0.4, 16), torch.linspace(-0.6, 0.6, 24), indexing="ij")
+    directions = torch.stack([x, y, torch.full_like(x, -1)], dim=-1).view(rays, 3)
+    return torch.rand(rays, 3), nn.functional.normalize(directions, dim=-1)
+
+
+@pytest.mark.parametrize("num_classes", [1, 2, 3, 4, 20])
+@pytest.mark.parametrize("half_alike", [False, True])
+def test_label_outputs_can_be_shown(num_classes, half_alike):
+    torch.manual_seed(num_classes)
+    rgb, directions = view()
+    palette = torch.rand(num_classes, 3)
+    logits = torch.randn(len(rgb), num_classes)
+    if half_alike:
+        logits[: len(logits) // 2] = logits[0]
+    outputs = label_outputs(logits, rgb, directions, palette)
+    assert torch.equal(outputs["semantics_colormap"], palette[logits.argmax(-1)])
+    assert torch.allclose(outputs["semantics_logits"][:, :num_classes], logits, atol=1.1e-3)
+    assert torch.allclose(outputs["semantics_confidence"][:, 0], logits.softmax(-1).max(-1).values)
+    assert_shown(outputs)
+
+
+@pytest.mark.parametrize("num_classes", [1, 2, 3, 4, 20])
+def test_pending_outputs_can_be_shown(num_classes):
+    torch.manual_seed(0)
+    rgb, directions = view()
+    outputs = pending_outputs(rgb, directions, num_classes)
+    assert torch.equal(outputs["semantics_overlay"], rgb)
+    grey = outputs["semantics_colormap"]
+    assert torch.equal(grey, grey[:, :1].expand(-1, 3))
+    assert_shown(outputs)
+
+
+def assert_shown(outputs: dict) -> None:
+    """nerfstudio makes finite colours of every output, in the shape of a picture."""
+    keys = {"semantics_colormap", "semantics_overlay", "semantics_confidence", "semantics_logits"}
+    assert set(outputs) == keys
+    for name, output in outputs.items():
+        picture = apply_colormap(output.clone().view(16, 24, -1))
+        assert picture.shape == (16, 24, 3), name
+        assert torch.isfinite(picture).all(), name
+        assert picture.min() >= 0 and picture.max() <= 1, name
+
+
+def test_outputs_have_the_same_keys_in_the_same_order_before_and_after():
+    rgb, directions = view()
+    pending = pending_outputs(rgb, directions, 4)
+    known = label_outputs(torch.randn(len(rgb), 4), rgb, directions, torch.rand(4, 3))
+    assert list(pending) == list(known)
+    assert {key: value.shape for key, value in pending.items()} == {key: value.shape for key, value in known.items()}
