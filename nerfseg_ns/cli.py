@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -12,7 +13,10 @@ from nerfseg_ns.errors import SceneError
 from nerfseg_ns.town.config import TownConfig
 
 
-def town(out: tyro.conf.Positional[Path], config: tyro.conf.OmitArgPrefixes[TownConfig]) -> None:
+def town(
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")],
+    config: Annotated[TownConfig, tyro.conf.arg(name="")],
+) -> None:
     """Make the built-in town: an aerial scene with exact labels in the Carla-MVS layout.
 
     Args:
@@ -25,7 +29,7 @@ def town(out: tyro.conf.Positional[Path], config: tyro.conf.OmitArgPrefixes[Town
     print(f"The town is in {folder}. Train on it with: ns-train nerfseg-fast --data {folder}")
 
 
-def demo(config: tyro.conf.OmitArgPrefixes[DemoConfig]) -> None:
+def demo(config: Annotated[DemoConfig, tyro.conf.arg(name="")]) -> None:
     """Show the whole way on built-in data: make a town, train nerfseg-fast, evaluate, render a label video.
 
     Leaves one folder with a report (report.html), the figures (metrics.json), the video and the run, which ns-viewer,

@@ -117,7 +117,7 @@ class NerfSegModel(Model):
         rendered = rendered.detach().clamp(0.0, 1.0)
         if self.config.training_colour == "rendered":
             return rendered
-        observed = ray_bundle.metadata[OBSERVED_RGB]
+        observed = ray_bundle.metadata.get(OBSERVED_RGB, rendered)  # a view rendered in training mode has no photo
         if self.config.training_colour == "observed":
             return observed
         return torch.where(torch.rand_like(observed[:, :1]) < 0.5, observed, rendered)

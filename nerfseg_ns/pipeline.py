@@ -1,5 +1,6 @@
 """nerfstudio's pipeline, with the two stages and the scores of the segmentation."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Type
@@ -48,10 +49,16 @@ class NerfSegPipeline(VanillaPipeline):
         self._fitted = False
         self.set_step(0)
 
-    def set_step(self, step: int) -> None:
-        """Moves everything to the stage that a step belongs to; doing it twice changes nothing."""
+    def set_step(self, step: int, is_done: bool = False) -> None:
+        """Moves everything to the stage that a step belongs to; doing it twice changes nothing.
+
+        Args:
+            step: to train next, or trained last.
+            is_done: it is the one trained last.
+        """
         stages = self.config.stages
-        self.model.set_stage(stages.stage_at(step), step, stages.progress_at(step))
+        done, length = stages.progress_at(step)
+        self.model.set_stage(stages.stage_at(step), step, (min(done + is_done, length), length))
         self.datamanager.set_stage(stages.stage_at(step))
 
     def fit_to_scene(self) -> None:
@@ -62,7 +69,7 @@ class NerfSegPipeline(VanillaPipeline):
 
     def load_pipeline(self, loaded_state: Dict[str, Any], step: int) -> None:
         super().load_pipeline(loaded_state, step)
-        self.set_step(step)
+        self.set_step(step, is_done=True)
 
     def load_stage1(self, checkpoint: Dict[str, Any], path: Path) -> None:
         """Takes over the geometry of a checkpoint, whatever its classes were.
@@ -74,11 +81,8 @@ class NerfSegPipeline(VanillaPipeline):
         Raises:
             SceneError: its geometry is another than this run's.
         """
-        state = {
-            key[len(STAGE1_PREFIX) :]: value
-            for key, value in checkpoint["pipeline"].items()
-            if key.startswith(STAGE1_PREFIX)
-        }
+        plain = {key.replace("_model.module.", "_model."): value for key, value in checkpoint["pipeline"].items()}
+        state = {key[len(STAGE1_PREFIX) :]: value for key, value in plain.items() if key.startswith(STAGE1_PREFIX)}
         try:
             self.model.geometry.load_state_dict(state)
         except RuntimeError as error:
@@ -96,4 +100,5 @@ class NerfSegPipeline(VanillaPipeline):
     def get_average_eval_image_metrics(self, *args, **kwargs) -> Dict[str, Any]:
         with self.model.scoring() as scores:
             metrics = super().get_average_eval_image_metrics(*args, **kwargs)
-        return {**metrics, **scores.summary()}
+        finite = {key: value for key, value in metrics.items() if math.isfinite(value)}  # one view has no deviation
+        return {**finite, **scores.summary()}

@@ -154,7 +154,9 @@ def test_observed_scores_are_those_with_the_photos_colours(test_results, fast_pi
     for camera, batch in views_of(fast_pipeline):
         rays = camera.generate_rays(camera_indices=0, keep_shape=True).flatten()
         features, transmittances = model.semantics.render_features(model.render(rays)[-1])
-        predicted += model.semantics.classify(features, transmittances, batch["image"].reshape(-1, 3)).argmax(-1).tolist()
+        predicted += (
+            model.semantics.classify(features, transmittances, batch["image"].reshape(-1, 3)).argmax(-1).tolist()
+        )
     expected = slow_scores(predicted, truth_of(small_town).reshape(-1).tolist(), names)
     results = strict_json(test_results)["results"]
     found = {key.removeprefix("observed/"): value for key, value in results.items() if key.startswith("observed/")}

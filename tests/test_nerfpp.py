@@ -57,7 +57,9 @@ def test_distance_to_sphere_is_found_by_bisection():
     for radius in (1.0, 1.7, 40.0):
         found = distance_to_sphere(rays.origins, rays.directions, torch.full((20,), radius))
         for i in range(20):
-            assert found[i].item() == pytest.approx(bisect_radius(rays.origins[i], rays.directions[i], radius), rel=1e-3)
+            assert found[i].item() == pytest.approx(
+                bisect_radius(rays.origins[i], rays.directions[i], radius), rel=1e-3
+            )
 
 
 def test_a_ray_from_outside_that_misses_the_sphere_is_finite():
@@ -141,12 +143,21 @@ def test_density_is_the_absolute_value_of_a_linear_layer(outside):
     sampler = InvertedSphereSampler(20) if outside else UniformSampler(20)
     samples = sampler.train()(foreground_bounds(rays))
     with torch.no_grad():  # lets the linear layer take both signs
-        network.field_output_density.net.bias -= network.field_output_density.net(network.get_density(samples)[1]).mean()
+        network.field_output_density.net.bias -= network.field_output_density.net(
+            network.get_density(samples)[1]
+        ).mean()
     density, features = network.get_density(samples)
     linear = network.field_output_density.net(features)
     assert (linear < 0).any() and (linear > 0).any()
     assert torch.equal(density, linear.abs()) and (density >= 0).all()
     assert (features >= 0).all() and features.shape == (7, 20, 16)
+
+
+@pytest.mark.parametrize("layers", range(1, 10))
+def test_location_mlp_of_any_depth(layers):
+    network = NeRFPPField(NeRFPPFieldConfig(num_layers=layers, layer_width=16, view_width=8), InvertedSphere())
+    density, features = network.get_density(InvertedSphereSampler(3)(random_rays()))
+    assert density.shape == (7, 3, 1) and features.shape == (7, 3, 16)
 
 
 def test_a_level_is_the_explicit_sum_over_its_samples():
@@ -220,4 +231,6 @@ def test_both_levels_learn_from_the_colour():
     losses = geometry.get_losses(levels, image, step=0)
     assert sum(losses.values()).item() == pytest.approx(sum(((x.rgb - image) ** 2).mean().item() for x in levels))
     sum(losses.values()).backward()
-    assert all(parameter.grad is not None and torch.isfinite(parameter.grad).all() for parameter in geometry.parameters())
+    assert all(
+        parameter.grad is not None and torch.isfinite(parameter.grad).all() for parameter in geometry.parameters()
+    )

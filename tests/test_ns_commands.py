@@ -127,7 +127,7 @@ def test_nerfseg_trains_through_both_stages(train, small_town):
     model = "--pipeline.model"
     flags = [
         *(f"{model}.geometry.num-coarse-samples", 8, f"{model}.geometry.num-importance-samples", 8),
-        *(f"{model}.geometry.networks.num-layers", 5, f"{model}.geometry.networks.layer-width", 32),
+        *(f"{model}.geometry.networks.num-layers", 6, f"{model}.geometry.networks.layer-width", 32),
         *(f"{model}.geometry.networks.view-width", 16),
         *(f"{model}.semantics.hidden-dim", 32, f"{model}.semantics.feature-dim", 16),
         *("--pipeline.datamanager.train-num-rays-per-batch", 128),
@@ -148,7 +148,8 @@ def test_nerfseg_trains_through_both_stages(train, small_town):
     results = pipeline.get_average_eval_image_metrics()
     assert 0 < results["total_accuracy"] <= 1 and 0 < results["observed/total_accuracy"] <= 1
     camera, _ = next(iter(pipeline.datamanager.fixed_indices_eval_dataloader))
-    assert {"rgb", "depth", "accumulation"} | LABEL_OUTPUTS == set(pipeline.model.get_outputs_for_camera(camera))
+    outputs = pipeline.eval().model.get_outputs_for_camera(camera)
+    assert {"rgb", "depth", "accumulation"} | LABEL_OUTPUTS == set(outputs)
 
 
 def test_entry_points_load():

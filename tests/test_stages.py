@@ -1,35 +1,12 @@
-"""The two stages: schedule, what moves and what does not, resume, and stage 1 taken from another run."""
+"""The two stages: their schedule, and what moves in a run and what does not."""
 
-import json
-import random
-import shutil
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
 from nerfstudio.engine.callbacks import TrainingCallbackLocation
-from PIL import Image
+from runs import METHODS, load, rates, same, snapshot
 
-from nerfseg_ns.errors import SceneError
 from nerfseg_ns.training.callback import SEMANTIC_GROUP
 from nerfseg_ns.training.stages import Stage, StageScheduleConfig
-from nerfseg_ns.training.trainer import find_checkpoint
-
-METHODS = ["nerfseg-fast", "nerfseg"]
-
-
-def snapshot(module: torch.nn.Module) -> dict:
-    return {name: value.clone() for name, value in module.state_dict().items()}
-
-
-def same(first: dict, second: dict) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
-
-
-def rates(trainer) -> dict:
-    """Learning rates by group."""
-    return {name: optimizer.param_groups[0]["lr"] for name, optimizer in trainer.optimizers.optimizers.items()}
 
 
 def base_rate(trainer, group: str) -> float:
@@ -48,22 +25,6 @@ def leaves_of(loss: torch.Tensor) -> set:
             found.add(id(node.variable))
         todo.extend(child for child, _ in node.next_functions)
     return found
-
-
-def adam_steps(checkpoint: dict, group: str) -> set:
-    """How many steps the optimizer of a group has made, over its parameters."""
-    return {int(state["step"]) for state in checkpoint["optimizers"][group]["state"].values()}
-
-
-def load(run: Path) -> dict:
-    return torch.load(find_checkpoint(run), map_location="cpu", weights_only=True)
-
-
-def geometry_of(checkpoint: dict) -> dict:
-    return {name: value for name, value in checkpoint["pipeline"].items() if name.startswith("_model.geometry.")}
-
-
-# schedule
 
 
 def test_schedule_of_the_stages():
@@ -101,9 +62,6 @@ def test_warm_up_rises_at_the_start_of_each_stage():
     for start in (0, 100):
         factors = [schedule.learning_rate_factor(start + step) for step in range(6)]
         assert factors == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
-
-
-# within one run
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -216,186 +174,8 @@ def test_evaluation_during_training_leaves_the_run_as_it_was(small_town, make_tr
         assert same(before[0], snapshot(trainer.pipeline.model)) and before[1] == rates(trainer)
 
 
-# resume
-
-
-@pytest.mark.parametrize("interrupted_after", [4, 9], ids=["implicit", "semantic"])
-def test_a_resumed_run_is_the_uninterrupted_one(interrupted_after, small_town, make_trainer, step_trainer):
-    """Weights and optimizer states after a resume, and after some more steps with the same random numbers."""
-    trainer = make_trainer(small_town, 7, 6)
-    step_trainer(trainer, range(interrupted_after))
-    trainer.save_checkpoint(interrupted_after - 1)
-    resumed = make_trainer(small_town, 7, 6, load_dir=trainer.checkpoint_dir)
-    assert resumed._start_step == interrupted_after
-
-    def states(one):
-        return {
-            name: [state[key] for state in optimizer.state.values() for key in sorted(state)]
-            for name, optimizer in one.optimizers.optimizers.items()
-        }
-
-    def assert_same() -> None:
-        assert same(snapshot(trainer.pipeline.model), snapshot(resumed.pipeline.model))
-        first, second = states(trainer), states(resumed)
-        assert {name: len(state) for name, state in first.items()} == {name: len(s) for name, s in second.items()}
-        assert all(torch.equal(a, b) for name in first for a, b in zip(first[name], second[name], strict=True))
-
-    assert_same()
-    for one in (trainer, resumed):
-        torch.manual_seed(5)
-        random.seed(5)
-        step_trainer(one, range(interrupted_after, interrupted_after + 2))
-    assert_same()
-    assert rates(trainer) == rates(resumed)
-
-
-@pytest.fixture(scope="module")
-def interrupted(train, small_town) -> list:
-    """Real runs: one stopped within stage 1, its continuation stopped within stage 2, the rest; 30 + 20 steps."""
-    runs = []
-    for stop in (18, 41, None):
-        flags = [] if stop is None else ["--max-num-iterations", stop]
-        if runs:
-            flags += ["--load-dir", runs[-1].parent / "nerfstudio_models"]
-        runs.append(train("nerfseg-fast", *flags, scene=small_town, implicit=30, semantic=20))
-    return runs
-
-
-def test_resumed_processes_end_where_one_run_would(interrupted):
-    assert [load(run)["step"] for run in interrupted] == [17, 40, 49]
-
-
-def test_resumed_processes_lose_and_repeat_no_step(interrupted):
-    for run, implicit, semantic in zip(interrupted, (18, 30, 30), (0, 11, 20), strict=True):
-        checkpoint = load(run)
-        for group in checkpoint["optimizers"]:
-            expected = semantic if group == SEMANTIC_GROUP else implicit
-            assert adam_steps(checkpoint, group) == ({expected} if expected else set()), group
-
-
-def test_resumed_processes_keep_the_geometry_of_stage_1(interrupted):
-    assert not same(geometry_of(load(interrupted[0])), geometry_of(load(interrupted[1])))
-    assert same(geometry_of(load(interrupted[1])), geometry_of(load(interrupted[2])))
-
-
-def test_resumed_processes_follow_the_schedule(interrupted):
-    from nerfseg_ns.method_configs.nerfseg_fast import nerfseg_fast
-
-    schedule = StageScheduleConfig(**{**vars(nerfseg_fast.config.pipeline.stages), "implicit_steps": 30})
-    schedule.semantic_steps = 20
-    for run in interrupted:
-        checkpoint = load(run)
-        step = checkpoint["step"]
-        for group, state in checkpoint["optimizers"].items():
-            learns = (group == SEMANTIC_GROUP) == (schedule.stage_at(step) is Stage.SEMANTIC)
-            rate = nerfseg_fast.config.optimizers[group]["optimizer"].lr * schedule.learning_rate_factor(step)
-            assert state["param_groups"][0]["lr"] == pytest.approx(rate if learns else 0.0), (step, group)
-
-
-def test_a_finished_run_has_nothing_left_to_train(small_town, make_trainer, step_trainer, capsys):
-    trainer = make_trainer(small_town, 2, 2)
-    step_trainer(trainer, range(4))
-    trainer.save_checkpoint(3)
-    resumed = make_trainer(small_town, 2, 2, load_dir=trainer.checkpoint_dir)
-    before = snapshot(resumed.pipeline.model)
-    resumed.train()
-    assert same(before, snapshot(resumed.pipeline.model))
-    assert "Nothing left to train" in capsys.readouterr().out
-    assert [path.name for path in trainer.checkpoint_dir.iterdir()] == ["step-000000003.ckpt"]
-
-
 def test_the_training_loop_ends_after_both_stages(small_town, make_trainer):
     trainer = make_trainer(small_town, 3, 4)
     trainer.train()
     assert trainer.step == 6
     assert load(trainer.checkpoint_dir)["step"] == 6
-
-
-# stage 1 from another run
-
-
-@pytest.fixture(scope="module")
-def relabelled_town(small_town, tmp_path_factory) -> Path:
-    """The small town with half as many classes, and with labels on two other views."""
-    folder = shutil.copytree(small_town, tmp_path_factory.mktemp("relabelled") / "town")
-    classes = json.loads((folder / "classes.json").read_text())
-    classes["classes"] = classes["classes"][::2]
-    (folder / "classes.json").write_text(json.dumps(classes))
-    truth = folder / "truth/train/label"
-    shutil.rmtree(folder / "train/label")
-    (folder / "train/label").mkdir()
-    for stem in ("0000", "0009"):
-        shutil.copy(truth / f"{stem}.png", folder / "train/label")
-    for path in folder.glob("*/label/*.png"):
-        labels = np.asarray(Image.open(path)) // 2
-        Image.fromarray(labels.astype(np.uint8)).save(path)
-    return folder
-
-
-def test_stage_1_of_a_run_serves_other_classes_and_labels(train, fast_run, relabelled_town):
-    run = train(
-        "nerfseg-fast", "--stage1-from", fast_run.parent, scene=relabelled_town, implicit=150, semantic=15
-    )
-    source, checkpoint = load(fast_run), load(run)
-    assert checkpoint["step"] == 150 + 15 - 1
-    assert same(geometry_of(source), geometry_of(checkpoint))
-    assert adam_steps(checkpoint, SEMANTIC_GROUP) == {15}
-    for group in set(checkpoint["optimizers"]) - {SEMANTIC_GROUP}:
-        assert adam_steps(checkpoint, group) == set()
-    heads = [value for name, value in checkpoint["pipeline"].items() if "f2s" in name and name.endswith("weight")]
-    assert heads and all(len(head) == 6 for head in heads)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_stage_1_is_taken_over_bit_by_bit(method, small_town, make_trainer, step_trainer, tmp_path):
-    trainer = make_trainer(small_town, 3, 2, method)
-    step_trainer(trainer, range(3))
-    trainer.save_checkpoint(2)
-    learnt = snapshot(trainer.pipeline.model.geometry)
-    spellings = [trainer.base_dir, trainer.checkpoint_dir, trainer.checkpoint_dir / "step-000000002.ckpt"]
-    for number, spelling in enumerate(spellings):
-        later = make_trainer(small_town, 9, 2, method, stage1_from=spelling, timestamp=f"later-{number}")
-        assert later._start_step == 9
-        assert same(learnt, snapshot(later.pipeline.model.geometry))
-        step_trainer(later, range(9, 11))
-        assert same(learnt, snapshot(later.pipeline.model.geometry))
-
-
-def test_a_resume_goes_before_stage_1_of_another_run(small_town, make_trainer, step_trainer):
-    """The command that started stage 2 from another run can be repeated with --load-dir to resume it."""
-    first = make_trainer(small_town, 2, 4)
-    step_trainer(first, range(2))
-    first.save_checkpoint(1)
-    second = make_trainer(small_town, 2, 4, stage1_from=first.base_dir, timestamp="second")
-    step_trainer(second, range(2, 4))
-    second.save_checkpoint(3)
-    resumed = make_trainer(small_town, 2, 4, stage1_from=first.base_dir, load_dir=second.checkpoint_dir)
-    assert resumed._start_step == 4
-    assert same(snapshot(second.pipeline.model), snapshot(resumed.pipeline.model))
-
-
-def test_the_newest_checkpoint_is_found(tmp_path):
-    models = tmp_path / "run" / "nerfstudio_models"
-    models.mkdir(parents=True)
-    for step in (99, 1000, 20000):
-        (models / f"step-{step:09d}.ckpt").touch()
-    (tmp_path / "run" / "config.yml").touch()
-    newest = models / "step-000020000.ckpt"
-    assert {find_checkpoint(path) for path in (tmp_path / "run", models, tmp_path / "run/config.yml", newest)} == {
-        newest
-    }
-
-
-@pytest.mark.parametrize("name", ["empty", "missing", "missing.ckpt"])
-def test_a_run_without_a_checkpoint_is_an_error(name, tmp_path, small_town, make_trainer):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(SceneError, match=f"No checkpoint.*{name}"):
-        make_trainer(small_town, 2, 2, stage1_from=tmp_path / name)
-
-
-def test_another_geometry_is_an_error(small_town, make_trainer, step_trainer):
-    trainer = make_trainer(small_town, 2, 2)
-    step_trainer(trainer, range(1))
-    trainer.save_checkpoint(0)
-    with pytest.raises(SceneError, match="not the one that this run is set up for"):
-        make_trainer(small_town, 2, 2, "nerfseg", stage1_from=trainer.base_dir, timestamp="other")

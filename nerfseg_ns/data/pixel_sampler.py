@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Tuple, Type, Union
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from nerfstudio.data.pixel_samplers import PixelSampler, PixelSamplerConfig
 from torch import Tensor
 
@@ -32,11 +32,12 @@ class StagedPixelSampler(PixelSampler):
 
     def __init__(self, config: StagedPixelSamplerConfig, **kwargs) -> None:
         super().__init__(config, **kwargs)
-        self._labelled: Optional[Int[Tensor, "labelled"]] = None
-        self._labelled_in: Union[Tensor, List[Tensor], None] = None
+        self._candidates: Optional[Int[Tensor, "candidates"]] = None
+        self._found_in: Union[Tensor, List[Tensor], None] = None
+        self._found_labels = False
 
     def sample(self, image_batch: Dict) -> Dict:
-        self._find_labelled(image_batch)
+        self._find_candidates(image_batch)
         if isinstance(image_batch["image"], list):
             return self._sample_list(image_batch)
         return super().sample(image_batch)
@@ -50,34 +51,36 @@ class StagedPixelSampler(PixelSampler):
         mask: Optional[Tensor] = None,
         device: Union[torch.device, str] = "cpu",
     ) -> Int[Tensor, "batch_size 3"]:
-        if self._labelled is None:
+        if self._candidates is None:
             return super().sample_method(batch_size, num_images, image_height, image_width, mask, device)
         image, pixel = self._draw([image_height * image_width] * num_images, batch_size)
         return torch.stack([image, pixel // image_width, pixel % image_width], dim=-1).to(device)
 
-    def _find_labelled(self, image_batch: Dict) -> None:
-        """In stage 2, finds the labelled pixels, once for each batch of images, as indices into all its pixels."""
-        labels = image_batch.get("semantics")
-        if self.stage is Stage.IMPLICIT or labels is None:
-            self._labelled = self._labelled_in = None
-        elif self._labelled_in is not labels:
-            masks = image_batch.get("mask")
-            chosen = [
-                ((label != IGNORE_INDEX) & (masks is None or masks[i].bool())).flatten()
-                for i, label in enumerate(labels)
-            ]
-            indices = torch.cat(chosen).nonzero()[:, 0].cpu()
-            self._labelled = indices.int() if sum(map(len, chosen)) < 2**31 else indices
-            self._labelled = self._labelled if len(indices) else None
-            self._labelled_in = labels
+    def _find_candidates(self, image_batch: Dict) -> None:
+        """Finds the pixels to draw from, once for each batch of images, as indices into all its pixels.
+
+        In stage 2 these are the labelled ones. In stage 1 nerfstudio looks after masks itself, but for lists of images.
+        """
+        images, labels, masks = (image_batch.get(key) for key in PER_PIXEL)
+        wants_labels = self.stage is Stage.SEMANTIC and labels is not None
+        if self._found_in is images and self._found_labels == wants_labels:
+            return
+        self._found_in, self._found_labels = images, wants_labels
+        self._candidates = None
+        if wants_labels:
+            self._candidates = _indices(
+                [(label != IGNORE_INDEX) & (masks is None or masks[i].bool()) for i, label in enumerate(labels)]
+            )
+        if self._candidates is None and masks is not None and isinstance(images, list):
+            self._candidates = _indices([mask.bool() for mask in masks])
 
     def _draw(self, sizes: List[int], count: int) -> Tuple[Int[Tensor, "count"], Int[Tensor, "count"]]:
         """Random pixels, as the image's position and the pixel's within it, for images of so many pixels."""
         ends = torch.tensor(sizes).cumsum(0)
-        if self._labelled is None:
+        if self._candidates is None:
             index = torch.randint(int(ends[-1]), (count,))
         else:
-            index = self._labelled[torch.randint(len(self._labelled), (count,))].long()
+            index = self._candidates[torch.randint(len(self._candidates), (count,))].long()
         image = torch.searchsorted(ends, index, right=True)
         return image, index - (ends[image] - torch.tensor(sizes)[image])
 
@@ -97,3 +100,11 @@ class StagedPixelSampler(PixelSampler):
         camera = torch.as_tensor(image_batch["image_idx"]).cpu()[image]
         batch["indices"] = torch.stack([camera, pixel // width, pixel % width], dim=-1)
         return batch
+
+
+def _indices(chosen: List[Bool[Tensor, "height width 1"]]) -> Optional[Int[Tensor, "candidates"]]:
+    """Flat indices of the chosen pixels of all images, as small as they fit; None where none is chosen."""
+    indices = torch.cat([mask.flatten() for mask in chosen]).nonzero()[:, 0].cpu()
+    if len(indices) == 0:
+        return None
+    return indices.int() if sum(mask.numel() for mask in chosen) < 2**31 else indices

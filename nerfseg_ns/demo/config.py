@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Optional
+from typing import Annotated, Optional
 
 import tyro
 
@@ -15,8 +15,7 @@ class DemoConfig:
     """The whole way on built-in data: town, training, evaluation, label video, report."""
 
     output_dir: Path = Path("nerfseg-demo")
-    """Folder for everything that the demo leaves; must not exist yet, be empty, or hold an unfinished demo, which is
-    then started again."""
+    """Folder for everything that the demo leaves. Nothing but an unfinished demo may be in it yet."""
     overwrite: bool = False
     """Replace the demo that is in the folder. Files that are not the demo's own are kept."""
     frames: int = 72
@@ -25,7 +24,7 @@ class DemoConfig:
     """Steps of stage 1, the geometry; nerfseg-fast's own number unless given. Fewer only to try the demo out."""
     semantic_steps: Optional[int] = None
     """Steps of stage 2, the labels; nerfseg-fast's own number unless given."""
-    town: tyro.conf.OmitArgPrefixes[TownConfig] = field(default_factory=TownConfig)
+    town: Annotated[TownConfig, tyro.conf.arg(name="")] = field(default_factory=TownConfig)
     """The town that is shown."""
 
     def check(self) -> None:

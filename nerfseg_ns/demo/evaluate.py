@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Tuple
 
-import torch
+from jaxtyping import Float, UInt8
 from nerfstudio.utils.eval_utils import eval_setup
 from nerfstudio.utils.rich_utils import CONSOLE
+from numpy import ndarray
 from rich.progress import track
+from torch import Tensor
 
 from nerfseg_ns.demo.folder import DemoFolder
 from nerfseg_ns.demo.pictures import (
@@ -57,25 +59,31 @@ def render_test_views(pipeline: NerfSegPipeline, folder: DemoFolder) -> Tuple[fl
     Returns:
         Median relative depth error over all test views, and the picture files.
     """
-    depths, views = DepthScore(), []
+    depths, views, dataset = DepthScore(), [], pipeline.datamanager.eval_dataset
     loader = pipeline.datamanager.fixed_indices_eval_dataloader
     for camera, batch in track(loader, "Rendering test views", total=len(loader), console=CONSOLE, transient=True):
-        photo_file = pipeline.datamanager.eval_dataset.image_filenames[int(batch["image_idx"])]
+        photo_file = dataset.image_filenames[int(batch["image_idx"])]
         outputs = pipeline.model.get_outputs_for_camera(camera)
         true_depth = read_true_depth(folder.town, photo_file.stem)
         depths.add(outputs["depth"][..., 0].cpu().numpy(), true_depth)
-        views.append(_keep_pictures(outputs, batch, true_depth, pipeline, folder, photo_file.stem))
+        views.append(_keep_pictures(outputs, batch, true_depth, dataset.label_maps, folder, photo_file.stem))
     return depths.median(), views
 
 
-def label_map(outputs: Dict[str, torch.Tensor], maps: LabelMaps):
-    """Class index of every pixel, uint8 [height, width]."""
+def label_map(outputs: Dict[str, Tensor], maps: LabelMaps) -> UInt8[ndarray, "height width"]:
+    """Class index of every pixel of a rendered view."""
     return outputs["semantics_logits"][..., : len(maps.classes)].argmax(dim=-1).byte().cpu().numpy()
 
 
-def _keep_pictures(outputs, batch, true_depth, pipeline, folder, stem) -> ViewPictures:
-    """Writes the pictures of a view, in the order of the report's columns."""
-    maps = pipeline.datamanager.eval_dataset.label_maps
+def _keep_pictures(
+    outputs: Dict[str, Tensor],
+    batch: Dict[str, Tensor],
+    true_depth: Float[ndarray, "height width"],
+    maps: LabelMaps,
+    folder: DemoFolder,
+    stem: str,
+) -> ViewPictures:
+    """Writes the pictures of a view."""
     photo, truth = to_bytes(batch["image"]), batch["semantics"][..., 0].cpu().numpy()
     predicted, palette = label_map(outputs, maps), maps.table.color_array
     labels, truths = folder.labels / "test" / f"{stem}.png", folder.pictures / f"{stem}-truth.png"

@@ -147,7 +147,7 @@ def _times(metrics: Dict[str, Any]) -> str:
 
 def _commands(folder: DemoFolder, device: str) -> str:
     items = "".join(
-        f'<p class="what">{escape(what)}</p><pre>{escape(command)}</pre>'
+        f'<p class="what">{escape(what)}</p><pre>{_unbroken(command)}</pre>'
         for what, command in next_commands(folder, device)
     )
     files = (
@@ -166,6 +166,11 @@ def _spread(views: Sequence[ViewPictures], count: int) -> List[ViewPictures]:
 
 def _link(folder: DemoFolder, path: Path) -> str:
     return quote(path.relative_to(folder.root).as_posix())
+
+
+def _unbroken(command: str) -> str:
+    """A command that wraps between its words only, not at the hyphens within them."""
+    return " ".join(f"<span>{escape(word)}</span>" for word in command.split(" "))
 
 
 def _swatch(color: Tuple[int, int, int]) -> str:

@@ -8,12 +8,13 @@ body { margin: 0; background: var(--ground); color: var(--ink);
 main { max-width: 1180px; margin: 0 auto; padding: 40px 28px 64px; }
 h1 { font-size: 30px; line-height: 1.2; margin: 0 0 6px; letter-spacing: -0.01em; }
 h2 { font-size: 19px; margin: 0 0 4px; }
-p { margin: 0 0 14px; color: var(--soft); max-width: 80ch; }
+p { margin: 0 0 14px; color: var(--soft); max-width: 100ch; }
 section { background: var(--paper); border: 1px solid var(--line); border-radius: 10px; padding: 22px 24px;
   margin-top: 22px; }
 .figures { display: grid; grid-template-columns: repeat(5, 1fr); gap: 1px; padding: 0; overflow: hidden; }
 .figures div { padding: 14px 24px; box-shadow: 0 0 0 1px var(--line); }
-.figures b { display: block; font-size: 22px; white-space: nowrap; font-weight: 600; font-variant-numeric: tabular-nums; }
+.figures b { display: block; font-size: 22px; white-space: nowrap; font-weight: 600;
+  font-variant-numeric: tabular-nums; }
 .figures span { color: var(--soft); font-size: 13px; }
 video { display: block; width: 100%; border-radius: 6px; background: #000; image-rendering: pixelated; }
 .panels { display: grid; grid-template-columns: repeat(3, 1fr); color: var(--soft); font-size: 13px;
@@ -37,7 +38,9 @@ tr.sum td { font-weight: 600; border-top: 2px solid var(--line); }
 pre { margin: 2px 0 14px; padding: 10px 12px; background: var(--ground); border: 1px solid var(--line);
   border-radius: 6px; overflow-x: auto; font: 12.5px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono",
   monospace; white-space: pre-wrap; overflow-wrap: anywhere; }
+pre span { display: inline-block; max-width: 100%; }
 .what { font-size: 14px; color: var(--ink); margin: 0; }
 a { color: var(--accent); }
-@media (max-width: 820px) { .columns { grid-template-columns: 1fr; } .figures { grid-template-columns: repeat(3, 1fr); } }
+@media (max-width: 820px) { .columns { grid-template-columns: 1fr; }
+  .figures { grid-template-columns: repeat(3, 1fr); } }
 """

@@ -85,7 +85,7 @@ class GridGeometry(Geometry):
             num_nerf_samples_per_ray=config.num_samples,
             num_proposal_network_iterations=1,
             single_jitter=True,
-            update_sched=lambda step: 0,
+            update_sched=lambda step: -1,  # the proposal grid learns from every rendering of a step, not from the first
             initial_sampler=UniformSampler(single_jitter=True),
         )
         self.rgb_loss = MSELoss()

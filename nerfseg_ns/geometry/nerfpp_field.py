@@ -68,7 +68,7 @@ class NeRFPPField(NeRFField):
             direction_encoding=frequency_encoding(3, config.direction_frequencies),
             base_mlp_num_layers=config.num_layers,
             base_mlp_layer_width=config.layer_width,
-            skip_connections=(4,) if config.num_layers > 4 else (),
+            skip_connections=(4,) if config.num_layers > 5 else (),  # nerfstudio has no skip into the last layer
             field_heads=None,
             spatial_distortion=spatial_distortion,
         )

@@ -26,8 +26,8 @@ class SceneFrame(nn.Module):
     """An oriented box around the scene: third axis up, the first two along the ground.
 
     In box coordinates the core of the scene is [-1, 1]^3. Sideways the frame goes on to 6 half-sizes, contracted as in
-    mip-NeRF 360 (equation 10, with the maximum norm over the two ground axes), so that surroundings have their place. The
-    shell of surroundings is given 0.3 half-sizes, not 1: the cells of a grid are better spent on the core.
+    mip-NeRF 360 (equation 10, with the maximum norm over the two ground axes), so that surroundings have their
+    place. Their shell is given 0.3 half-sizes, not 1: the cells of a grid are better spent on the core.
     """
 
     rotation: Float[Tensor, "3 3"]

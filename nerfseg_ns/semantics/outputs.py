@@ -24,9 +24,11 @@ def label_outputs(
         `semantics_logits` (see `displayable`), `semantics_confidence` (softmax probability of the chosen class),
         `semantics_overlay` (class colour over the rendered colour), `semantics_colormap` (class colour).
     """
+    displayed = displayable(logits, directions)
+    logits = displayed[..., : len(palette)]  # so that all outputs agree on every pixel's class
     colours = palette[logits.argmax(dim=-1)]
     return {
-        "semantics_logits": displayable(logits, directions),
+        "semantics_logits": displayed,
         "semantics_confidence": logits.softmax(dim=-1).amax(dim=-1, keepdim=True),
         "semantics_overlay": torch.lerp(rgb, colours, OVERLAY_OPACITY),
         "semantics_colormap": colours,

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Optional, Type
 
 import torch
+import yaml
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.utils.rich_utils import CONSOLE
 
@@ -55,6 +56,7 @@ class StagedTrainer(Trainer):
             return
         checkpoint = find_checkpoint(self.config.stage1_from)
         state = torch.load(checkpoint, map_location="cpu")
+        require_finished_stage1(checkpoint, state["step"])
         self.pipeline.load_stage1(state, checkpoint)
         self._start_step = self.config.pipeline.stages.implicit_steps
         CONSOLE.print(f"Stage 1 taken from {checkpoint}; training starts with stage 2.")
@@ -79,3 +81,24 @@ def find_checkpoint(run: Path) -> Path:
             "config.yml of a run that was trained with nerfseg, as in outputs/SCENE/nerfseg-fast/TIMESTAMP."
         )
     return checkpoints[-1]
+
+
+def require_finished_stage1(checkpoint: Path, step: int) -> None:
+    """Refuses a checkpoint from within stage 1, going by the config.yml of its run; without one, takes it as it is.
+
+    Args:
+        checkpoint: in the run's folder of checkpoints.
+        step: that it was written after.
+
+    Raises:
+        SceneError: stage 1 was not finished.
+    """
+    config_file = checkpoint.parent.parent / "config.yml"
+    if not config_file.is_file():
+        return
+    steps = yaml.load(config_file.read_text(), Loader=yaml.Loader).pipeline.stages.implicit_steps
+    if step + 1 < steps:
+        raise SceneError(
+            f"Stage 1 of the run in {config_file.parent} is not finished: {checkpoint.name} is from step {step + 1} of "
+            f"{steps}. Finish it first: the command it was trained with, and --load-dir {checkpoint.parent}."
+        )

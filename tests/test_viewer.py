@@ -1,0 +1,214 @@
+"""The viewer: its texts through the model, and the real page in a headless browser."""
+
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from browser import Page, find_browser, wait_for
+from conftest import process_environment
+from nerfstudio.utils.colormaps import apply_colormap
+from nerfstudio.viewer.utils import parse_object
+from nerfstudio.viewer.viewer_elements import ViewerElement
+
+from nerfseg_ns.labels.classes import ClassTable
+from nerfseg_ns.training.stages import Stage
+from nerfseg_ns.viewer.markdown import legend, stage_text
+
+OUTPUTS = ["rgb", "depth", "accumulation"]
+OF_NERFSTUDIO = "gl_z_buf_depth"
+LABEL_OUTPUTS = ["semantics_logits", "semantics_confidence", "semantics_overlay", "semantics_colormap"]
+
+needs_browser = pytest.mark.skipif(find_browser() is None, reason="needs Chromium or Chrome on the PATH")
+
+
+# texts and outputs, without a browser
+
+
+def test_stage_text_tells_the_stage_and_its_progress():
+    first, second = stage_text(Stage.IMPLICIT, 500, 2000), stage_text(Stage.SEMANTIC, 1000, 1000)
+    assert "Stage 1 of 2" in first and "500 of 2,000 steps (25 %)" in first and "still to come" in first
+    assert "Stage 2 of 2" in second and "1,000 of 1,000 steps (100 %)" in second and "still" not in second
+    assert "(0 %)" in stage_text(Stage.SEMANTIC, 0, 0)
+
+
+def test_legend_names_every_class_with_its_colour():
+    text = legend(["Tree", "{a}<b>*"], [(1, 2, 3), (255, 0, 16)])
+    assert "Tree" in text and "#010203" in text and "#ff0010" in text
+    assert "{a}" not in text and "<b>" not in text and "*" not in text.replace("**Classes**", "")
+
+
+def test_the_viewer_finds_legend_and_stage(fast_pipeline):
+    found = [element for _, element in parse_object(fast_pipeline, ViewerElement, "Custom Elements")]
+    assert {fast_pipeline.model.viewer_stage, fast_pipeline.model.viewer_legend} <= set(found)
+
+
+def test_a_finished_run_shows_that_it_is_finished(fast_pipeline):
+    assert "Stage 2 of 2" in fast_pipeline.model.viewer_stage.content
+    assert "100 of 100 steps (100 %)" in fast_pipeline.model.viewer_stage.content
+
+
+@torch.no_grad()
+def test_during_stage_1_labels_are_said_to_be_still_to_come(small_town, make_trainer, step_trainer):
+    trainer = make_trainer(small_town, 4, 3)
+    model, text = trainer.pipeline.model, trainer.pipeline.model.viewer_stage
+    assert "Stage 1 of 2" in text.content and "still to come" in text.content
+    with torch.enable_grad():
+        step_trainer(trainer, range(3))
+    assert re.search(r"\b[23] of 4 steps", text.content)
+    camera = trainer.pipeline.datamanager.eval_dataset.cameras[:1]
+    model.eval()
+    outputs = model.get_outputs_for_camera(camera)
+    assert list(outputs) == [*OUTPUTS, *LABEL_OUTPUTS]
+    assert torch.equal(outputs["semantics_overlay"], outputs["rgb"])
+    grey = outputs["semantics_colormap"]
+    assert torch.equal(grey, grey[..., :1].expand(-1, -1, 3))  # a grey view is no label map
+    assert (outputs["semantics_confidence"] == 0).all()
+    assert all(torch.isfinite(apply_colormap(output)).all() for output in outputs.values())
+    with torch.enable_grad():
+        step_trainer(trainer, range(3, 6))
+    assert "Stage 2 of 2" in text.content and re.search(r"\b[12] of 3 steps", text.content)
+    model.eval()
+    labels = model.get_outputs_for_camera(camera)["semantics_colormap"].view(-1, 3)
+    assert {tuple(colour) for colour in labels.tolist()} <= {tuple(colour) for colour in model.palette.tolist()}
+
+
+# the real page
+
+
+class Panel:
+    """The control panel of nerfstudio's viewer in a page."""
+
+    SHOWN_OPTIONS = "[...document.querySelectorAll('[role=option]')].filter(one => one.offsetParent !== null)"
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+
+    def text(self) -> str:
+        return self.page.evaluate("document.body?.innerText ?? ''")
+
+    def field(self, label: str) -> str:
+        """JavaScript expression of the element that belongs to a label of the panel."""
+        labels = "[...document.querySelectorAll('label')]"
+        return f"document.getElementById({labels}.find(one => one.innerText.trim() === '{label}').htmlFor)"
+
+    def set_resolution(self, pixels: int) -> None:
+        number = f"{self.field('Max res')}.parentElement.querySelector('input[type=text], input[inputmode]')"
+        self.page.replace_text(number, str(pixels))
+
+    def output(self) -> str:
+        return self.page.evaluate(f"{self.field('Output type')}.value")
+
+    def options(self) -> list:
+        """Entries of the list that is open now."""
+        return self.page.evaluate(f"{self.SHOWN_OPTIONS}.map(one => one.innerText)")
+
+    def open_outputs(self) -> list:
+        """Opens the list of outputs and returns them."""
+        self.page.click(self.field("Output type"))
+        return wait_for(self.options, "the list of outputs to open", 20)
+
+    def choose_output(self, name: str) -> None:
+        self.open_outputs()
+        self.page.click(f"{self.SHOWN_OPTIONS}.find(one => one.innerText === '{name}')")
+        wait_for(lambda: self.output() == name, f"the output {name} to be chosen", 20)
+
+    def view(self) -> np.ndarray:
+        """The part of the window that shows the scene."""
+        picture = self.page.screenshot()
+        return picture[80:-100, 20 : int(picture.shape[1] * 0.7)]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def viewer(fast_run, tmp_path_factory):
+    """ns-viewer on the trained run: its address and the file that it logs to."""
+    port, log = free_port(), tmp_path_factory.mktemp("viewer") / "log.txt"
+    command = [Path(sys.executable).parent / "ns-viewer", "--load-config", fast_run]
+    command += ["--viewer.websocket-port", str(port), "--viewer.websocket-host", "127.0.0.1"]
+    command += ["--viewer.image-format", "png"]  # a JPEG smears the colours
+    with log.open("w") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=process_environment())
+
+    def listens() -> bool:
+        assert process.poll() is None, log.read_text()[-3000:]
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    try:
+        wait_for(listens, "ns-viewer to listen", 120)
+        yield f"http://127.0.0.1:{port}", log
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def panel(viewer, tmp_path_factory):
+    """The viewer's page, connected and rendering at a low resolution."""
+    with Page(tmp_path_factory.mktemp("profile")) as page:
+        page.open(viewer[0])
+        panel = Panel(page)
+        wait_for(lambda: "Connected" in panel.text() and "Output type" in panel.text(), "the page to connect")
+        panel.set_resolution(164)
+        wait_for(lambda: panel.output() == "rgb", "a first rendered view")
+        yield panel
+
+
+def share_of_colours(picture: np.ndarray, colours: np.ndarray) -> float:
+    """Share of the pixels that have one of the colours; between two classes the browser blends them."""
+    distance = np.abs(picture[..., None, :].astype(int) - colours.astype(int)).max(axis=-1).min(axis=-1)
+    return float((distance <= 2).mean())
+
+
+@needs_browser
+def test_legend_shows_names_beside_their_colours(panel, small_town):
+    table = ClassTable.load(small_town / "classes.json")
+    wait_for(lambda: "Classes" in panel.text(), "the legend")
+    swatches = panel.page.evaluate(
+        """[...document.querySelectorAll('span')]
+        .filter(one => /^rgb/.test(one.style.backgroundColor))
+        .map(one => [one.parentElement.innerText.trim(), getComputedStyle(one).backgroundColor,
+                     one.getBoundingClientRect().width, one.getBoundingClientRect().height])"""
+    )
+    assert [name for name, *_ in swatches] == list(table.names)
+    assert [colour for _, colour, *_ in swatches] == [f"rgb({r}, {g}, {b})" for r, g, b in table.colors]
+    assert all(width >= 10 and height >= 10 for *_, width, height in swatches)
+    assert "Stage 2 of 2" in panel.text() and "Markdown Failed" not in panel.text()
+
+
+@needs_browser
+def test_label_colours_are_on_the_screen(panel, small_town):
+    colours = ClassTable.load(small_town / "classes.json").color_array
+    panel.choose_output("semantics_colormap")
+    wait_for(lambda: share_of_colours(panel.view(), colours) > 0.4, "the label map on the screen", 60)
+    picture = panel.view()
+    shown = [share_of_colours(picture, colours[index : index + 1]) for index in range(len(colours))]
+    assert sum(share > 0.01 for share in shown) >= 3
+
+
+@needs_browser
+def test_every_output_can_be_chosen_and_rendering_goes_on(panel, viewer, small_town):
+    names = panel.open_outputs()
+    assert [name for name in names if name != OF_NERFSTUDIO] == [*OUTPUTS, *LABEL_OUTPUTS]
+    panel.page.call("Input.dispatchKeyEvent", type="keyDown", key="Escape", code="Escape", windowsVirtualKeyCode=27)
+    shown = panel.view()
+    for name in names:
+        panel.choose_output(name)
+        wait_for(lambda before=shown: not np.array_equal(panel.view(), before), f"{name} on the screen", 60)
+        shown = panel.view()
+    assert "Connected" in panel.text()
+    log = viewer[1].read_text()
+    assert "Traceback" not in log and "Exception in thread" not in log, log[-3000:]
+    colours = ClassTable.load(small_town / "classes.json").color_array
+    panel.choose_output("semantics_colormap")  # once more, after all others: the thread that renders lives
+    wait_for(lambda: share_of_colours(panel.view(), colours) > 0.3, "the label map on the screen again", 60)
