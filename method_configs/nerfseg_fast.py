@@ -22,13 +22,17 @@ nerfseg_fast = MethodSpecification(
             model=NerfSegModelConfig(
                 geometry=GridGeometryConfig(),
                 semantics=SemanticStageConfig(
-                    hidden_dim=64, feature_dim=64, kernel_sizes=(3,), position_resolutions=(32, 96, 256)
+                    hidden_dim=64,
+                    feature_dim=64,
+                    kernel_sizes=(3,),
+                    position_resolutions=(32, 96, 256),
+                    position_dropout=0.3,
                 ),
                 training_colour="mixed",
             ),
             stages=StageScheduleConfig(
                 implicit_steps=2000,
-                semantic_steps=1000,
+                semantic_steps=500,
                 implicit_lr_final=0.05,
                 semantic_lr_final=0.05,
                 warmup_steps=50,

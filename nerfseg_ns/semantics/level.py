@@ -26,6 +26,7 @@ class LevelSemantics(nn.Module):
         kernel_size: of the ray convolution, or None to leave it out (Table III's baseline).
         colour_widths: of the colour-radiance network, or None to leave it and the C2S head out.
         position_resolutions: of the position features, or empty to leave them out.
+        position_dropout: see `PositionFeatures`.
     """
 
     def __init__(
@@ -37,9 +38,12 @@ class LevelSemantics(nn.Module):
         kernel_size: Optional[int],
         colour_widths: Optional[Tuple[int, int]],
         position_resolutions: Tuple[int, ...] = (),
+        position_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.position_features = PositionFeatures(position_resolutions) if position_resolutions else None
+        self.position_features = (
+            PositionFeatures(position_resolutions, position_dropout) if position_resolutions else None
+        )
         position_dim = 0 if self.position_features is None else self.position_features.out_dim
         self.colour_radiance = None if colour_widths is None else ColourRadianceNetwork(colour_widths)
         colour_dim = 0 if self.colour_radiance is None else self.colour_radiance.out_dim

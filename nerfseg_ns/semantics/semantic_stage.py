@@ -34,6 +34,9 @@ class SemanticStageConfig(InstantiateConfig):
     """Cells along the ground of learnable position features beside the location feature, one entry a scale; none in the
     paper. A grid's location features hardly tell where a sample is; these let a labelled place keep its label in all
     views."""
+    position_dropout: float = 0.0
+    """Share of the training rays from which the position features are hidden. More where much of the scene is seen in
+    no labelled photo."""
 
 
 class SemanticStage(nn.Module):
@@ -58,6 +61,7 @@ class SemanticStage(nn.Module):
                     kernel if config.ray_convolution else None,
                     config.colour_widths if config.colour_radiance else None,
                     config.position_resolutions,
+                    config.position_dropout,
                 )
                 for layout, kernel in zip(levels, kernels)
             ]

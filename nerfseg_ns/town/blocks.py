@@ -66,7 +66,7 @@ def plant(site: Site, block: Block, trees: int, bushes: int) -> None:
 def homes(site: Site, block: Block) -> None:
     """Two rows of lots with a house each, driveways, sheds, garden walls and hedges."""
     width, depth = block.size
-    columns = 3 if width > 36 else 2
+    columns = 3 if width > 42 else 2
     step = width / columns
     site.ground.paint_rectangle(block.x0, block.y0, block.x1, block.y1, Ground.GRASS)
     for row in (0, 1):
@@ -74,7 +74,7 @@ def homes(site: Site, block: Block) -> None:
             x, y = block.x0 + column * step, block.y0 + row * depth / 2
             _lot(site, Block(x, y, x + step, y + depth / 2), front=-1 if row == 0 else 1)
     _garden_walls(site, block, columns)
-    plant(site, block, 14, 12)
+    plant(site, block, 9, 6)
 
 
 def _lot(site: Site, lot: Block, front: int) -> None:
@@ -89,7 +89,7 @@ def _lot(site: Site, lot: Block, front: int) -> None:
     drive = x + side * (width / 2 - 2.4)
     kind = Ground.PAVING_RED if rng.random() < 0.5 else Ground.PAVING
     ground.paint_rectangle(*_ordered(drive - 1.5, street, drive + 1.5, y), kind)
-    size = np.array([rng.uniform(0.5, 0.62) * width, rng.uniform(0.42, 0.55) * depth]).clip(6.5, 13)
+    size = np.array([rng.uniform(0.5, 0.62) * width, rng.uniform(0.42, 0.55) * depth]).clip(6.5, 14)
     where = (x - side * (width / 2 - size[0] / 2 - 1.2), y - front * rng.uniform(-0.16, 0.02) * depth)
     along = (size[0], size[1], 0.0) if size[0] > size[1] else (size[1], size[0], np.pi / 2)
     house(builder, ground, rng, *where, *along)

@@ -10,7 +10,7 @@ from nerfseg_ns.town.config import TownConfig
 
 METRES_PER_UNIT = 170.0
 """Metres per unit of the written scene: every camera then lies within 0.9 units of the origin."""
-RINGS = ((95.0, 72.0), (92.0, 92.0), (80.0, 112.0))
+RINGS = ((92.0, 58.0), (96.0, 76.0), (86.0, 94.0))
 """Radius and altitude of the orbits in metres."""
 SPLITS = ("train", "validation", "test")
 SHIFTS = {"train": 0.0, "validation": 0.31, "test": 0.57}

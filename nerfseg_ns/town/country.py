@@ -63,7 +63,7 @@ def _woods(site: Site) -> None:
         centre = distance * np.array([np.cos(angle), np.sin(angle)])
         for x, y in centre + spread * rng.standard_normal((int(spread * 1.3), 2)):
             _tree_if_free(site, x, y, land)
-    for angle, distance in zip(rng.uniform(0, 2 * np.pi, 200), rng.uniform(80, 190, 200), strict=True):
+    for angle, distance in zip(rng.uniform(0, 2 * np.pi, 80), rng.uniform(80, 190, 80), strict=True):
         _tree_if_free(site, distance * np.cos(angle), distance * np.sin(angle), land)
 
 

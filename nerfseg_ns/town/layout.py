@@ -81,7 +81,7 @@ def _place(street: Street, along: float, across: float) -> tuple[float, float]:
 def _traffic(site: Site, street: Street, along: float) -> None:
     rng, heading = site.rng, street.axis * np.pi / 2
     for side in (-1, 1):
-        if rng.random() > 0.3:
+        if rng.random() > 0.2:
             continue
         lane = 0.25 * street.width if street.is_main else 0.27 * street.width
         x, y = _place(street, along, side * lane)
@@ -93,17 +93,17 @@ def _traffic(site: Site, street: Street, along: float) -> None:
 
 
 def _kerb(site: Site, street: Street, along: float, index: int) -> None:
-    """Lamps every 16 m on alternate sides, between them street trees, bins and planters."""
+    """Lamps every 32 m on alternate sides, between them street trees, bins and planters: thin things, kept few."""
     rng, heading = site.rng, street.axis * np.pi / 2
     for side in (-1, 1):
         x, y = _place(street, along, side * (street.width / 2 + 0.9))
-        if index % 2 == (side > 0):
+        if index % 4 == 1 + side:
             towards = np.arctan2(*(np.array(_place(street, along, 0.0)) - (x, y))[::-1])
             props.lamp(site.builder, rng, x, y, float(towards))
-        elif rng.random() < 0.45:
+        elif rng.random() < 0.3:
             x, y = _place(street, along, side * (street.width / 2 + 2.1))
             props.tree(site.builder, rng, x, y, 0.0, rng.uniform(0.6, 0.8))
-        elif rng.random() < 0.6:
+        elif rng.random() < 0.25:
             x, y = _place(street, along, side * (street.width / 2 + 1.7))
             furniture = (props.bench, props.dumpster, props.shelter)[int(rng.integers(3))]
             furniture(site.builder, rng, x, y, heading)

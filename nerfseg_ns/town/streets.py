@@ -85,12 +85,12 @@ def _paint_patches(ground: GroundMap, street: Street, rng: np.random.Generator) 
 
 def _paint_lines(ground: GroundMap, street: Street) -> None:
     """Centre dashes everywhere, edge lines along main streets; wide enough to be seen at 128 pixels."""
-    for piece in dashes(street.line, 4.5, 4.0):
-        ground.paint_strip(piece, 0.5, -0.5, Ground.LINE)
+    for piece in dashes(street.line, 7.0, 6.0):
+        ground.paint_strip(piece, 0.6, -0.6, Ground.LINE)
     if street.is_main:
         edge = street.width / 2 - 0.9
         for offset in (-edge, edge):
-            ground.paint_strip(street.line, offset + 0.42, offset - 0.42, Ground.LINE)
+            ground.paint_strip(street.line, offset + 0.5, offset - 0.5, Ground.LINE)
 
 
 def dashes(line: np.ndarray, length: float, gap: float) -> list[np.ndarray]:
@@ -126,8 +126,8 @@ def _paint_crossings(ground: GroundMap, streets: list[Street]) -> None:
 
 
 def _paint_zebra(ground: GroundMap, street: Street, span: list[float]) -> None:
-    for low in np.arange(-street.width / 2 + 0.7, street.width / 2 - 1.0, 2.0):
-        ground.paint_rectangle(*street.rectangle(*span, low, low + 1.0), Ground.LINE)
+    for low in np.arange(-street.width / 2 + 0.6, street.width / 2 - 1.4, 2.9):
+        ground.paint_rectangle(*street.rectangle(*span, low, low + 1.5), Ground.LINE)
 
 
 def offset_point(line: np.ndarray, index: int, offset: float) -> tuple[np.ndarray, float]:
