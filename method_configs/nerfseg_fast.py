@@ -24,14 +24,14 @@ nerfseg_fast = MethodSpecification(
                 semantics=SemanticStageConfig(
                     hidden_dim=64,
                     feature_dim=64,
-                    kernel_sizes=(3,),
+                    kernel_sizes=(5,),
                     position_resolutions=(32, 96, 256),
                     position_dropout=0.3,
                 ),
                 training_colour="mixed",
             ),
             stages=StageScheduleConfig(
-                implicit_steps=2000,
+                implicit_steps=2500,
                 semantic_steps=500,
                 implicit_lr_final=0.05,
                 semantic_lr_final=0.05,

@@ -227,8 +227,8 @@ def test_photos_without_matches_still_give_a_frame(tmp_path, capsys):
     assert far > near
 
 
-def test_sparse_rays_teach_field_and_proposal_grid_at_every_step(matched):
-    """The rays whose end is known are rendered after the batch's; both networks answer for them all the same."""
+def test_field_and_proposal_grid_are_taught_at_every_step(matched):
+    """The rays whose end is known teach the field; the proposal grid learns from the field on the batch's rays."""
     _, dataset, _ = matched
     torch.manual_seed(0)
     geometry = GridGeometryConfig(resolutions=(16, 32), components=4, width=16, proposal_resolution=(16, 8)).setup()
@@ -242,5 +242,6 @@ def test_sparse_rays_teach_field_and_proposal_grid_at_every_step(matched):
         geometry.zero_grad()
         losses["sparse_loss"].backward()
         assert geometry.field.planes.scales[0].plane_coefs[0].grad.abs().sum() > 0
+        losses["interlevel_loss"].backward()
         gradient = geometry.proposal.grid.grad
         assert gradient is not None and gradient.abs().sum() > 0, f"no gradient for the proposal grid at step {step}"

@@ -85,7 +85,7 @@ class GridGeometry(Geometry):
             num_nerf_samples_per_ray=config.num_samples,
             num_proposal_network_iterations=1,
             single_jitter=True,
-            update_sched=lambda step: -1,  # the proposal grid learns from every rendering of a step, not from the first
+            update_sched=lambda step: 0,
             initial_sampler=UniformSampler(single_jitter=True),
         )
         self.rgb_loss = MSELoss()
@@ -137,15 +137,14 @@ class GridGeometry(Geometry):
         return losses
 
     def _sparse_loss(self, rays: SparseRays) -> Float[Tensor, ""]:
-        """Renders some of the rays whose end is known; field and proposal grid both answer for it."""
+        """Renders some of the rays whose end is known. The proposal grid learns from the field, as on other rays."""
         chosen = torch.randint(len(rays), (self.config.num_sparse_rays,))
         origins, directions, distances = (
             values[chosen].to(self.frame.centre) for values in (rays.origins, rays.directions, rays.distances)
         )
-        bundle = RayBundle(origins, directions, torch.ones_like(distances), metadata={})
+        weights, samples = self(RayBundle(origins, directions, torch.ones_like(distances), metadata={}))[0].proposals
         tolerance = self.config.sparse_tolerance * self.frame.thickness
-        rendered = zip(*self(bundle)[0].proposals)
-        return sum(sparse_depth_loss(weights, samples, distances, tolerance) for weights, samples in rendered)
+        return sparse_depth_loss(weights[-1], samples[-1], distances, tolerance)
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
         return {

@@ -98,8 +98,8 @@ class ProposalGrid(nn.Module):
         resolution: cells along the ground and upwards.
     """
 
-    GAIN = 10.0
-    """Makes the grid's values learn at the rate of the feature planes."""
+    GAIN = 2.0
+    """Lets the grid keep up with the field at the feature planes' learning rate; at 10 long trainings came undone."""
 
     def __init__(self, frame: SceneFrame, resolution: Tuple[int, int]) -> None:
         super().__init__()

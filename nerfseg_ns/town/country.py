@@ -48,7 +48,7 @@ def _farms(site: Site) -> None:
     for _ in range(150):
         angle, distance = rng.uniform(0, 2 * np.pi), rng.uniform(94, 165)
         x, y, yaw = distance * np.cos(angle), distance * np.sin(angle), rng.uniform(0, np.pi)
-        if built < 16 and ground.is_free(x, y, 10, land):
+        if built < 9 and ground.is_free(x, y, 10, land):
             z = float(ground.height_at(np.array(x), np.array(y)))
             length = rng.uniform(10, 17)
             house(site.builder, ground, rng, x, y, length, rng.uniform(7, min(10, length)), yaw, z)
@@ -58,12 +58,12 @@ def _farms(site: Site) -> None:
 def _woods(site: Site) -> None:
     rng = site.rng
     land = GREEN + (Ground.SOIL,)
-    for _ in range(26):
-        angle, distance, spread = rng.uniform(0, 2 * np.pi), rng.uniform(100, 190), rng.uniform(6, 16)
+    for _ in range(13):
+        angle, distance, spread = rng.uniform(0, 2 * np.pi), rng.uniform(105, 185), rng.uniform(6, 12)
         centre = distance * np.array([np.cos(angle), np.sin(angle)])
-        for x, y in centre + spread * rng.standard_normal((int(spread * 1.3), 2)):
+        for x, y in centre + spread * rng.standard_normal((int(spread * 3.5), 2)):
             _tree_if_free(site, x, y, land)
-    for angle, distance in zip(rng.uniform(0, 2 * np.pi, 80), rng.uniform(80, 190, 80), strict=True):
+    for angle, distance in zip(rng.uniform(0, 2 * np.pi, 30), rng.uniform(80, 190, 30), strict=True):
         _tree_if_free(site, distance * np.cos(angle), distance * np.sin(angle), land)
 
 
