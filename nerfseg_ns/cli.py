@@ -20,7 +20,7 @@ def town(
     """Make the built-in town: an aerial scene with exact labels in the Carla-MVS layout.
 
     Args:
-        out: Folder to write; must not exist yet, or be empty.
+        out: Folder to write; must not exist yet, be empty, or hold this very town already.
         config: What to make.
     """
     from nerfseg_ns.town.make import make_town

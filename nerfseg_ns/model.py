@@ -107,20 +107,20 @@ class NerfSegModel(Model):
         finest = levels[-1]
         outputs = {"rgb": finest.rgb, "depth": finest.depth, "accumulation": finest.accumulation}
         if self.training:
-            return {**outputs, "levels": levels, "label_colour": self._label_colour(ray_bundle, finest.rgb)}
+            return {**outputs, "levels": levels, **self._get_label_colour(ray_bundle, finest.rgb)}
         outputs["rgb"] = finest.rgb.clamp(0.0, 1.0)
         outputs["accumulation"] = finest.accumulation.clamp(0.0, 1.0)
         return {**outputs, **self._get_label_outputs(finest, outputs["rgb"], ray_bundle.directions)}
 
-    def _label_colour(self, ray_bundle: RayBundle, rendered: Float[Tensor, "rays 3"]) -> Float[Tensor, "rays 3"]:
-        """The colour that stage 2 is trained on."""
-        rendered = rendered.detach().clamp(0.0, 1.0)
-        if self.config.training_colour == "rendered":
-            return rendered
+    def _get_label_colour(self, ray_bundle: RayBundle, rendered: Float[Tensor, "rays 3"]) -> Dict[str, Tensor]:
+        """The colour that stage 2 is trained on, as `label_colour`; nothing in stage 1."""
+        if self.stage is Stage.IMPLICIT:
+            return {}
+        rendered = rendered.clamp(0.0, 1.0)
         observed = ray_bundle.metadata.get(OBSERVED_RGB, rendered)  # a view rendered in training mode has no photo
-        if self.config.training_colour == "observed":
-            return observed
-        return torch.where(torch.rand_like(observed[:, :1]) < 0.5, observed, rendered)
+        if self.config.training_colour == "mixed":
+            return {"label_colour": torch.where(torch.rand_like(observed[:, :1]) < 0.5, observed, rendered)}
+        return {"label_colour": rendered if self.config.training_colour == "rendered" else observed}
 
     def _get_label_outputs(
         self, level: RenderedLevel, rgb: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
@@ -166,7 +166,8 @@ class NerfSegModel(Model):
         image, labels = batch["image"].to(self.device), batch["semantics"].to(self.device)[..., 0].long()
         if levels is None:  # rays of an evaluation batch, rendered without levels
             logits = outputs["semantics_logits"][..., : len(self.class_names)]
-            return {"rgb_loss": mse_loss(outputs["rgb"], image), "f2s_loss": label_loss(logits, labels)}
+            losses = {"rgb_loss": mse_loss(outputs["rgb"], image)}
+            return losses if self.stage is Stage.IMPLICIT else {**losses, "f2s_loss": label_loss(logits, labels)}
         if self.stage is Stage.IMPLICIT:
             return self.geometry.get_losses(levels, image, self.step)
         return self.semantics.get_losses(levels, outputs["label_colour"], labels)

@@ -173,7 +173,7 @@ def test_a_level_is_the_explicit_sum_over_its_samples():
     ]
     rendered = level(foreground, background)
 
-    expected, depth = torch.zeros(7, 3), torch.zeros(7)
+    expected, depth = torch.zeros(7, 3), torch.full((7,), torch.nan)
     passed = torch.ones(7)  # what is left of the light, running through the foreground and on through the background
     inside = torch.zeros(7)
     for part, (network, samples) in enumerate(((level.foreground, foreground), (level.background, background))):
@@ -186,8 +186,10 @@ def test_a_level_is_the_explicit_sum_over_its_samples():
                 alpha = 1.0 if last_of_all else 1 - math.exp(-(density[ray, i, 0] * lengths[part][ray, i, 0]).item())
                 weight = passed[ray].item() * alpha
                 expected[ray] += weight * colours[ray, i]
-                middle = (samples.frustums.starts[ray, i, 0] + samples.frustums.ends[ray, i, 0]) / 2
-                depth[ray] += weight * middle
+                absorbed = 1 - passed[ray].item()
+                if absorbed < 0.5 <= absorbed + weight:  # the sample within which half of the light is gone
+                    start, end = samples.frustums.starts[ray, i, 0], samples.frustums.ends[ray, i, 0]
+                    depth[ray] = start + (0.5 - absorbed) / weight * (end - start)
                 inside[ray] += weight if part == 0 else 0.0
                 passed[ray] *= 1 - alpha
     assert torch.allclose(rendered.rgb, expected, atol=1e-5)

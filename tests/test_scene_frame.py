@@ -12,7 +12,8 @@ from PIL import Image
 
 from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.dataparsers.carla_mvs import CarlaMVSDataParserConfig
-from nerfseg_ns.geometry.grid import GridGeometryConfig, median_depth
+from nerfseg_ns.geometry.depth import median_depth
+from nerfseg_ns.geometry.grid import GridGeometryConfig
 from nerfseg_ns.geometry.scene_frame import SceneFrame
 from nerfseg_ns.geometry.sparse_points import find_sparse_rays
 from nerfseg_ns.town.config import TownConfig
@@ -143,7 +144,7 @@ def test_median_depth_is_where_half_of_the_light_is_absorbed():
     weights = torch.rand(30, 12, 1) ** 4
     weights = weights / weights.sum(dim=1, keepdim=True) * torch.linspace(0.2, 1.0, 30)[:, None, None]
     behind = torch.full((30, 1), 99.0)
-    found = median_depth(weights, samples, behind)
+    found = median_depth(weights, samples.frustums.starts, samples.frustums.ends, behind)
     for ray in range(30):
         absorbed, expected = 0.0, 99.0
         for i in range(12):

@@ -41,7 +41,6 @@ class CarlaMVSDataParserConfig(DataParserConfig):
     """Posed photos in the Carla-MVS layout with label maps for some of them"""
 
     _target: type = field(default_factory=lambda: CarlaMVS)
-    """target class to instantiate"""
     data: Path = Path()
     """The scene's folder, with train/, validation/ and test/ in it, each with rgb/, pose/ and intrinsics/."""
     label_folder: str = "label"

@@ -30,6 +30,11 @@ def ground_rotation(
         up = normal if float(normal @ backward) >= 0 else -normal
     if float(up.norm()) < 1e-3:  # cameras that look in all directions: nothing tells
         return torch.eye(3)
+    return rotation_upright(up)
+
+
+def rotation_upright(up: Float[Tensor, " 3"]) -> Float[Tensor, "3 3"]:
+    """The rotation that takes `up` to +z and lays the x axis (or y, where x is nearly up) into the ground."""
     z = up / up.norm()
     axis = torch.eye(3)[0 if abs(float(z[0])) < 0.9 else 1]
     x = axis - (axis @ z) * z

@@ -41,7 +41,6 @@ class LabelledPhotosDataParserConfig(NerfstudioDataParserConfig):
     """transforms.json scenes with label maps for some photos"""
 
     _target: type = field(default_factory=lambda: LabelledPhotos)
-    """target class to instantiate"""
     label_folder: str = "labels"
     """Folder of the label PNGs, one per labelled photo with the photo's stem, below the folder of transforms.json."""
     palette: Literal["auto", "carla-mvs-20", "carla-older", "carla-newer"] = "auto"

@@ -4,7 +4,7 @@ Letters used in the shapes: ``rays`` the rays of a batch, ``samples`` the sample
 ``feature`` the width of the location feature.
 """
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Tuple, Type
 
@@ -38,9 +38,9 @@ class RenderedLevel:
     rgb: Float[Tensor, "rays 3"]
     """Colour, composited over all segments and the background."""
     depth: Float[Tensor, "rays 1"]
-    """Distance along the ray, in the units of the poses."""
+    """Distance along the ray at which half of it is absorbed, in the units of the poses."""
     accumulation: Float[Tensor, "rays 1"]
-    """Share of the ray that the scene absorbs, 0 to 1."""
+    """Share of the ray, 0 to 1, that is absorbed within the scene: not by a sky or a background behind it."""
     segments: List[RaySegment]
     """From near to far."""
     proposals: Any = None
@@ -62,7 +62,7 @@ class GeometryConfig(InstantiateConfig):
     _target: Type = field(default_factory=lambda: Geometry)
 
 
-class Geometry(nn.Module):
+class Geometry(nn.Module, ABC):
     """Density, colour and location features of a scene (stage 1 of the method).
 
     A new geometry subclasses this, fills `levels` and implements the abstract methods; nothing else has to change.

@@ -5,17 +5,17 @@ from typing import Dict, List, Literal, Optional, Tuple, Type
 
 import torch
 from jaxtyping import Bool, Float
-from nerfstudio.cameras.rays import RayBundle, RaySamples
+from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.field_components.field_heads import FieldHeadNames
 from nerfstudio.model_components.losses import MSELoss, distortion_loss, interlevel_loss
 from nerfstudio.model_components.ray_samplers import ProposalNetworkSampler, UniformSampler
-from nerfstudio.utils.external import TCNN_EXISTS
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 from torch.nn import Parameter
 
 from nerfseg_ns.geometry.base import Geometry, GeometryConfig, LevelLayout, RaySegment, RenderedLevel
+from nerfseg_ns.geometry.depth import median_depth
 from nerfseg_ns.geometry.grid_field import GridField, ProposalGrid, Sky
 from nerfseg_ns.geometry.scene_frame import SceneFrame
 from nerfseg_ns.geometry.sparse_loss import sparse_depth_loss
@@ -52,9 +52,9 @@ class GridGeometryConfig(GeometryConfig):
     """Such rays in each step."""
     sparse_tolerance: float = 0.05
     """How exactly their ends are known, as a share of the slab's thickness."""
-    implementation: Literal["auto", "torch", "tcnn"] = "auto"
-    """Of the small MLPs; auto takes tiny-cuda-nn where it is installed and there is a GPU. A checkpoint needs the same
-    one when it is loaded."""
+    implementation: Literal["torch", "tcnn"] = "torch"
+    """Of the small MLPs. Set it to tcnn on a GPU where tiny-cuda-nn is installed; such a checkpoint then needs
+    tiny-cuda-nn when it is loaded."""
 
 
 class GridGeometry(Geometry):
@@ -72,11 +72,14 @@ class GridGeometry(Geometry):
     def __init__(self, config: GridGeometryConfig) -> None:
         super().__init__()
         self.config = config
-        fast = TCNN_EXISTS and torch.cuda.is_available() if config.implementation == "auto" else None
-        implementation = {True: "tcnn", False: "torch", None: config.implementation}[fast]
         self.frame = SceneFrame()
         self.field = GridField(
-            self.frame, config.resolutions, config.height_ratio, config.components, config.width, implementation
+            self.frame,
+            config.resolutions,
+            config.height_ratio,
+            config.components,
+            config.width,
+            config.implementation,
         )
         self.proposal = ProposalGrid(self.frame, config.proposal_resolution)
         self.sky = Sky()
@@ -114,7 +117,8 @@ class GridGeometry(Geometry):
         accumulation = weights.sum(dim=-2)
         rgb = (weights * self.field.get_outputs(samples, features)[FieldHeadNames.RGB]).sum(dim=-2)
         rgb = rgb + (1.0 - accumulation) * self._behind(ray_bundle, through_ground)
-        depth = median_depth(weights, samples, self.frame.distance_behind(ray_bundle.origins))
+        edges = samples.frustums.starts, samples.frustums.ends
+        depth = median_depth(weights, *edges, self.frame.distance_behind(ray_bundle.origins))
         segment = RaySegment(features, positions, weights, torch.ones_like(accumulation))
         proposals = ([*proposal_weights, weights], [*proposal_samples, samples])
         return [RenderedLevel(rgb, depth, accumulation, [segment], proposals)]
@@ -137,7 +141,7 @@ class GridGeometry(Geometry):
         return losses
 
     def _sparse_loss(self, rays: SparseRays) -> Float[Tensor, ""]:
-        """Renders some of the rays whose end is known. The proposal grid learns from the field, as on other rays."""
+        """Renders some of the rays whose end is known; they teach the field, not the proposal grid."""
         chosen = torch.randint(len(rays), (self.config.num_sparse_rays,))
         origins, directions, distances = (
             values[chosen].to(self.frame.centre) for values in (rays.origins, rays.directions, rays.distances)
@@ -151,21 +155,3 @@ class GridGeometry(Geometry):
             "grids": [*self.field.grids(), *self.proposal.parameters()],
             "networks": [*self.field.networks(), *self.sky.parameters()],
         }
-
-
-def median_depth(
-    weights: Float[Tensor, "rays samples 1"], samples: RaySamples, behind: Float[Tensor, "rays 1"]
-) -> Float[Tensor, "rays 1"]:
-    """Distance at which half of a ray's light is absorbed, interpolated within the sample.
-
-    Args:
-        weights: volume-rendering weights.
-        samples: of the same rays.
-        behind: the depth of rays of which less than half is absorbed.
-    """
-    absorbed = weights[..., 0].cumsum(dim=-1)
-    index = (absorbed < 0.5).sum(dim=-1, keepdim=True).clamp(max=absorbed.shape[-1] - 1)
-    start, end = (edge[..., 0].gather(-1, index) for edge in (samples.frustums.starts, samples.frustums.ends))
-    weight = weights[..., 0].gather(-1, index)
-    share = ((0.5 - absorbed.gather(-1, index) + weight) / weight.clamp(min=1e-9)).clamp(0.0, 1.0)
-    return torch.where(absorbed[:, -1:] < 0.5, behind, start + share * (end - start))

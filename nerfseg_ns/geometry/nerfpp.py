@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from nerfseg_ns.geometry.base import Geometry, GeometryConfig, LevelLayout, RaySegment, RenderedLevel, composite
+from nerfseg_ns.geometry.depth import median_depth
 from nerfseg_ns.geometry.inverted_sphere import InvertedSphereSampler, foreground_bounds, inverse_radius_deltas
 from nerfseg_ns.geometry.nerfpp_field import InvertedSphere, NeRFPPField, NeRFPPFieldConfig
 
@@ -52,24 +53,25 @@ class NeRFPPLevel(nn.Module):
             self._render(self.foreground, foreground),
             self._render(self.background, inverse_radius_deltas(background)),
         ]
-        rgb, accumulation, distance, segments = zip(*parts)
+        rgb, accumulation, segments = zip(*parts)
         segments[1].transmittance = 1.0 - accumulation[0]
         transmittances = [segment.transmittance for segment in segments]
-        depth = composite(distance, transmittances)
+        weights = [segment.weights * segment.transmittance[:, None] for segment in segments]
+        starts, ends = zip(*((part.frustums.starts, part.frustums.ends) for part in (foreground, background)))
+        depth = median_depth(torch.cat(weights, 1), torch.cat(starts, 1), torch.cat(ends, 1), ends[1][:, -1])
         return RenderedLevel(composite(rgb, transmittances), depth, accumulation[0], list(segments))
 
     @staticmethod
     def _render(
         network: NeRFPPField, samples: RaySamples
-    ) -> Tuple[Float[Tensor, "rays 3"], Float[Tensor, "rays 1"], Float[Tensor, "rays 1"], RaySegment]:
+    ) -> Tuple[Float[Tensor, "rays 3"], Float[Tensor, "rays 1"], RaySegment]:
         density, features = network.get_density(samples)
         weights = samples.get_weights(density)
         rgb = network.get_outputs(samples, features)[FieldHeadNames.RGB]
-        midpoints = (samples.frustums.starts + samples.frustums.ends) / 2
         accumulation = weights.sum(dim=-2)
         positions = CONTRACTION(samples.frustums.get_positions()) / 2.0
         segment = RaySegment(features, positions, weights, torch.ones_like(accumulation))
-        return (weights * rgb).sum(dim=-2), accumulation, (weights * midpoints).sum(dim=-2), segment
+        return (weights * rgb).sum(dim=-2), accumulation, segment
 
 
 class NeRFPPGeometry(Geometry):

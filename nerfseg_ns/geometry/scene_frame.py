@@ -13,7 +13,7 @@ from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor, nn
 
-from nerfseg_ns.dataparsers.ground_plane import plane_normal
+from nerfseg_ns.dataparsers.ground_plane import plane_normal, rotation_upright
 
 MIN_POINTS = 50
 OUTER = 6.0
@@ -78,7 +78,7 @@ class SceneFrame(nn.Module):
             points: on the scene's surfaces, outliers allowed.
             origins: camera centres; they tell which side is up.
         """
-        rotation = ground_rotation(points, origins)
+        rotation = slab_rotation(points, origins)
         lower, upper = _robust_bounds(points @ rotation.T)
         self.rotation.copy_(rotation)
         self.half_size.copy_((upper - lower) / 2)
@@ -123,7 +123,7 @@ class SceneFrame(nn.Module):
         return near, far, through_ground
 
 
-def ground_rotation(points: Float[Tensor, "points 3"], origins: Float[Tensor, "cameras 3"]) -> Float[Tensor, "3 3"]:
+def slab_rotation(points: Float[Tensor, "points 3"], origins: Float[Tensor, "cameras 3"]) -> Float[Tensor, "3 3"]:
     """Rotation into a frame whose third axis is up.
 
     Up is the normal of the plane that most points lie near, on the cameras' side; the world's z axis where the points
@@ -137,9 +137,7 @@ def ground_rotation(points: Float[Tensor, "points 3"], origins: Float[Tensor, "c
         up = torch.tensor([0.0, 0.0, 1.0])
     elif (origins.mean(dim=0) - centre) @ up < 0:
         up = -up
-    forward = torch.eye(3)[0 if up[0].abs() < 0.9 else 1]
-    x = torch.nn.functional.normalize(forward - (forward @ up) * up, dim=0)
-    return torch.stack([x, torch.linalg.cross(up, x), up])
+    return rotation_upright(up)
 
 
 def points_looked_at(cameras: Cameras) -> Float[Tensor, "points 3"]:

@@ -1,7 +1,7 @@
 """Where a scene is, from its posed photos: feature matches between neighbouring views, triangulated.
 
-The poses are known, so a few hundred points are enough and take seconds. They give the bounds of the grid geometry
-where the scene brings no points of its own.
+The poses are known, so a few hundred points are enough and take seconds. They give the grid geometry its bounds, beside
+the points that a scene may bring, and rays whose end is known.
 """
 
 from dataclasses import dataclass

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nerfseg_ns.town.classes import Ground
-from nerfseg_ns.town.ground import DISC_RADIUS, GroundMap, polyline_normals
+from nerfseg_ns.town.ground import DISC_RADIUS, GroundMap
 
 SIDEWALK_WIDTH = 3.2
 """Metres on either side of a street inside the town."""
@@ -128,9 +128,3 @@ def _paint_crossings(ground: GroundMap, streets: list[Street]) -> None:
 def _paint_zebra(ground: GroundMap, street: Street, span: list[float]) -> None:
     for low in np.arange(-street.width / 2 + 0.6, street.width / 2 - 1.4, 2.9):
         ground.paint_rectangle(*street.rectangle(*span, low, low + 1.5), Ground.LINE)
-
-
-def offset_point(line: np.ndarray, index: int, offset: float) -> tuple[np.ndarray, float]:
-    """A point beside a polyline (positive offsets to its left) and the heading there in radians."""
-    normal = polyline_normals(line)[index]
-    return line[index] + offset * normal, float(np.arctan2(-normal[0], normal[1]))

@@ -1,8 +1,9 @@
 """nerfstudio's trainer, run to the end of the two stages, from wherever it starts."""
 
+import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Optional, Type
+from typing import Any, Dict, Optional, Type
 
 import torch
 import yaml
@@ -55,7 +56,7 @@ class StagedTrainer(Trainer):
         if self.config.stage1_from is None or resumes:
             return
         checkpoint = find_checkpoint(self.config.stage1_from)
-        state = torch.load(checkpoint, map_location="cpu")
+        state = read_checkpoint(checkpoint)
         require_finished_stage1(checkpoint, state["step"])
         self.pipeline.load_stage1(state, checkpoint)
         self._start_step = self.config.pipeline.stages.implicit_steps
@@ -83,6 +84,19 @@ def find_checkpoint(run: Path) -> Path:
     return checkpoints[-1]
 
 
+def read_checkpoint(path: Path) -> Dict[str, Any]:
+    """A checkpoint as nerfstudio's trainer writes it.
+
+    Raises:
+        SceneError: it cannot be read, or is something else.
+    """
+    try:
+        state = torch.load(path, map_location="cpu")
+        return {"step": state["step"], "pipeline": state["pipeline"]}
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
+        raise SceneError(f"{path} is not a checkpoint of a run of nerfseg or nerfseg-fast: {error}") from error
+
+
 def require_finished_stage1(checkpoint: Path, step: int) -> None:
     """Refuses a checkpoint from within stage 1, going by the config.yml of its run; without one, takes it as it is.
 
@@ -96,7 +110,10 @@ def require_finished_stage1(checkpoint: Path, step: int) -> None:
     config_file = checkpoint.parent.parent / "config.yml"
     if not config_file.is_file():
         return
-    steps = yaml.load(config_file.read_text(), Loader=yaml.Loader).pipeline.stages.implicit_steps
+    try:
+        steps = yaml.load(config_file.read_text(), Loader=yaml.Loader).pipeline.stages.implicit_steps
+    except (AttributeError, yaml.YAMLError) as error:
+        raise SceneError(f"{config_file} is not the config of a run of nerfseg or nerfseg-fast: {error}") from error
     if step + 1 < steps:
         raise SceneError(
             f"Stage 1 of the run in {config_file.parent} is not finished: {checkpoint.name} is from step {step + 1} of "
