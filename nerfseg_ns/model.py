@@ -12,9 +12,9 @@ from nerfstudio.utils import colormaps
 from torch import Tensor
 from torch.nn import Parameter
 from torch.nn.functional import mse_loss
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from nerfseg_ns.data.datamanager import OBSERVED_RGB
+from nerfseg_ns.evaluation.image_quality import image_quality, psnr
 from nerfseg_ns.evaluation.scores import SegmentationScores
 from nerfseg_ns.geometry.base import Geometry, GeometryConfig, RenderedLevel
 from nerfseg_ns.labels.label_maps import LabelMaps
@@ -157,7 +157,7 @@ class NerfSegModel(Model):
 
     def get_metrics_dict(self, outputs: Dict[str, Tensor], batch: Dict[str, Tensor]) -> Dict[str, Tensor]:
         image = batch["image"].to(self.device)
-        return {"psnr": peak_signal_noise_ratio(outputs["rgb"].detach(), image, data_range=1.0)}
+        return {"psnr": psnr(outputs["rgb"].detach(), image)}
 
     def get_loss_dict(
         self, outputs: Dict[str, Tensor], batch: Dict[str, Tensor], metrics_dict: Optional[Dict] = None
@@ -176,18 +176,13 @@ class NerfSegModel(Model):
         self, outputs: Dict[str, Tensor], batch: Dict[str, Tensor]
     ) -> Tuple[Dict[str, float], Dict[str, Tensor]]:
         image, rgb = batch["image"].to(self.device), outputs["rgb"]
-        pair = [x.permute(2, 0, 1)[None] for x in (rgb, image)]
         self._score(outputs, batch["semantics"], image)
-        metrics = {
-            "psnr": float(peak_signal_noise_ratio(*pair, data_range=1.0)),
-            "ssim": float(structural_similarity_index_measure(*pair, data_range=1.0)),
-        }
         images = {
             "img": torch.cat([image, rgb], dim=1),
             "depth": colormaps.apply_depth_colormap(outputs["depth"], accumulation=outputs["accumulation"]),
             "semantics": torch.cat([self.colour_labels(batch["semantics"]), outputs["semantics_colormap"]], dim=1),
         }
-        return metrics, images
+        return image_quality(rgb, image), images
 
     def colour_labels(self, labels: Tensor) -> Float[Tensor, "height width 3"]:
         """A label map [height, width, 1] in the classes' colours, black where not labelled."""

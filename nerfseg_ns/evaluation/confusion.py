@@ -5,7 +5,6 @@ from typing import Dict, Sequence
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 
@@ -14,6 +13,9 @@ def confusion_matrix(
     predicted: Int[Tensor, "*pixels"], truth: Int[Tensor, "*pixels"], num_classes: int
 ) -> Int[Tensor, "classes classes"]:
     """Pixel counts, a row for each true and a column for each predicted class; ignored pixels are left out."""
+    # Imported late: torchmetrics takes most of a second, which every ns-* command would pay.
+    from torchmetrics.functional.classification import multiclass_confusion_matrix
+
     size = max(2, num_classes)  # torchmetrics knows no matrix of one class
     matrix = multiclass_confusion_matrix(
         predicted.flatten().long(), truth.flatten().long(), size, ignore_index=IGNORE_INDEX, validate_args=False
