@@ -10,7 +10,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from nerfseg_ns.labels.classes import IGNORE_INDEX
+from nerfseg_ns.labels.classes import ClassTable
 from nerfseg_ns.labels.palettes import CARLA_COLORS
 
 
@@ -86,7 +86,5 @@ class Material(IntEnum):
     CORRUGATED = 8
 
 
-def classes_json() -> dict:
-    """Contents of `classes.json`: names and colours in index order, and the ignore index."""
-    listed = [{"name": name, "color": list(CARLA_COLORS[name])} for name in NAMES]
-    return {"classes": listed, "ignore_index": IGNORE_INDEX}
+CLASSES = ClassTable(tuple(NAMES), tuple(CARLA_COLORS[name] for name in NAMES))
+"""The town's classes in index order."""

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.town.cameras import METRES_PER_UNIT, plan_cameras
 from nerfseg_ns.town.cameras import intrinsics as camera_matrix
-from nerfseg_ns.town.classes import classes_json
+from nerfseg_ns.town.classes import CLASSES
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.layout import build_town
 from nerfseg_ns.town.render import Renderer, View
@@ -119,7 +119,7 @@ def _write_scene(config: TownConfig, record: dict, folder: Path) -> None:
                 given = split != "train" or index in labelled
                 _write_view(folder, split, f"{index:04d}", view, pose, camera, given)
                 progress.advance(task)
-    (folder / "classes.json").write_text(json.dumps(classes_json(), indent=1) + "\n")
+    CLASSES.save(folder / "classes.json")
     facts = {
         "metres_per_unit": METRES_PER_UNIT,
         "depth": "distance along the ray in scene units, inf for sky",
