@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from nerfseg_ns.check.config import CheckConfig
 from nerfseg_ns.demo.config import DemoConfig
 from nerfseg_ns.errors import SceneError
+from nerfseg_ns.photos.config import PhotosConfig
 from nerfseg_ns.town.config import TownConfig
 
 
@@ -43,17 +46,52 @@ def demo(config: Annotated[DemoConfig, tyro.conf.arg(name="")]) -> None:
     run_demo(config)
 
 
+def photos(
+    images: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGES")],
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")],
+    config: Annotated[PhotosConfig, tyro.conf.arg(name="")],
+) -> None:
+    """Make a scene of your own photos: poses by COLMAP, in metres where the photos carry GPS positions.
+
+    Needs pycolmap: pip install 'nerfseg[sfm]'.
+
+    Args:
+        images: Folder with the photos (JPEG, PNG, TIFF), which are left as they are.
+        out: Folder to write; must not exist yet, or be empty.
+        config: How.
+    """
+    from nerfseg_ns.photos.make import make_scene
+
+    make_scene(images, out, config)
+
+
+def check(
+    scene: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SCENE")],
+    config: Annotated[CheckConfig, tyro.conf.arg(name="")],
+) -> None:
+    """Say what a scene is and everything that is wrong with it; the exit status is 1 if training would fail.
+
+    Args:
+        scene: Folder of the scene: own photos, Carla-MVS layout or Earth Studio footage.
+        config: How it is read.
+    """
+    from nerfseg_ns.check.run import check_scene
+
+    check_scene(scene, config)
+
+
 def main() -> None:
     """Entry point; bad input ends with one message and exit status 1."""
+    warnings.filterwarnings("ignore", category=FutureWarning, module="torch")  # of torch's own way through its imports
     try:
         tyro.extras.subcommand_cli_from_dict(
-            {"town": town, "demo": demo},
+            {"town": town, "demo": demo, "photos": photos, "check": check},
             prog="nerfseg",
             description="Semantic radiance fields for aerial photos. Training, evaluation, rendering and the viewer "
             "are nerfstudio's commands: ns-train nerfseg-fast, ns-eval, ns-render, ns-viewer.",
         )
     except SceneError as error:
-        sys.exit(f"nerfseg: {error}")
+        sys.exit(f"nerfseg: {error.text()}")
     except KeyboardInterrupt:
         sys.exit("nerfseg: interrupted. The same command starts again.")
 

@@ -9,7 +9,7 @@ from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttrib
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
 
 from nerfseg_ns.data.datamanager import LabelledDataManager, LabelledDataManagerConfig
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import SceneError, show_plainly
 from nerfseg_ns.model import NerfSegModel, NerfSegModelConfig
 from nerfseg_ns.training.callback import staged_callback
 from nerfseg_ns.training.stages import Stage, StageScheduleConfig
@@ -44,6 +44,7 @@ class NerfSegPipeline(VanillaPipeline):
     model: NerfSegModel
 
     def __init__(self, config: NerfSegPipelineConfig, *args, **kwargs) -> None:
+        show_plainly()
         ensure_ffmpeg()
         super().__init__(config, *args, **kwargs)
         self._fitted = False

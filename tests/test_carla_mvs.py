@@ -28,6 +28,11 @@ from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.labels.palettes import PALETTES
 
 
+def encodings(maps) -> set:
+    """How the label files of a split encode classes."""
+    return {label.encoding for label in maps.labels if label is not None}
+
+
 def load(data, split="train", **options):
     return CarlaMVSDataParserConfig(data=data, **options).setup().get_dataparser_outputs(split)
 
@@ -36,7 +41,7 @@ def test_one_tree_with_labels_beside_the_photos(tmp_path):
     outputs = load(write_tree(tmp_path))
     assert [path.stem for path in outputs.image_filenames] == ["0000", "0001", "0002", "0003"]
     maps = outputs.metadata["semantics"]
-    assert maps.labelled == (0, 2) and maps.table == TABLE and maps.encoding == "index"
+    assert maps.labelled == (0, 2) and maps.table == TABLE and encodings(maps) == {"index"}
     assert np.array_equal(maps.read(2, HEIGHT, WIDTH)[..., 0].numpy(), label_array(2))
     assert (maps.read(1, HEIGHT, WIDTH) == IGNORE_INDEX).all()
     assert torch.equal(outputs.dataparser_transform, torch.eye(4)[:3]) and outputs.dataparser_scale == 1.0
@@ -55,7 +60,7 @@ def test_a_pair_of_trees(tmp_path, with_folder):
     second = write_second_tree(tmp_path / "second", views=(1, 3))
     TABLE.save((first if with_folder else second) / "classes.json")
     maps = load(first, labels_data=second).metadata["semantics"]
-    assert maps.labelled == (1, 3) and maps.encoding == "index"
+    assert maps.labelled == (1, 3) and encodings(maps) == {"index"}
     for index in (1, 3):
         assert np.array_equal(maps.read(index, HEIGHT, WIDTH)[..., 0].numpy(), label_array(index))
     assert load(first, "test", labels_data=second).metadata["semantics"].labelled == ()
@@ -65,7 +70,7 @@ def test_a_pair_of_trees_takes_its_classes_from_a_named_palette(tmp_path):
     first = write_tree(tmp_path / "first", classes_file=False)
     second = write_second_tree(tmp_path / "second")
     maps = load(first, labels_data=second, palette="carla-mvs-20").metadata["semantics"]
-    assert maps.table == PALETTES["carla-mvs-20"] and maps.encoding == "index"
+    assert maps.table == PALETTES["carla-mvs-20"] and encodings(maps) == {"index"}
     with pytest.raises(SceneError, match="hold class indices, .* choose --palette"):
         load(first, labels_data=second)
 
@@ -89,7 +94,7 @@ def test_colour_labels_find_their_palette(tmp_path, order):
     labels = label_array(0, classes=12)
     save_image(tmp_path / "train" / "label" / "0003.png", np.ascontiguousarray(colors[labels]))
     maps = load(tmp_path).metadata["semantics"]
-    assert maps.table == table and maps.encoding == order
+    assert maps.table == table and encodings(maps) == {order}
     assert np.array_equal(maps.read(3, HEIGHT, WIDTH)[..., 0].numpy(), labels)
 
 

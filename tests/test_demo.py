@@ -19,10 +19,11 @@ import pytest
 from PIL import Image
 
 from nerfseg_ns.demo.config import DemoConfig
-from nerfseg_ns.demo.folder import DemoFolder, write_whole
+from nerfseg_ns.demo.folder import DemoFolder
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.labels.classes import ClassTable
 from nerfseg_ns.town.config import TownConfig
+from nerfseg_ns.utils.files import write_whole
 
 TOWN = TownConfig(seed=1, image_size=48, train_views=12, validation_views=1, test_views=3, labelled_views=4)
 FRAMES = 6

@@ -135,8 +135,11 @@ def test_ground_rotation_is_a_rotation_for_every_direction(up):
 
 @pytest.mark.parametrize("method", ["pca", "up", "vertical", "none"])
 def test_nerfstudios_orientations_still_work(tmp_path, method):
-    outputs = load(write_photos(tmp_path), orientation_method=method, center_method="none", auto_scale_poses=False)
-    assert torch.isfinite(outputs.cameras.camera_to_worlds).all() and outputs.dataparser_scale == 1.0
+    options = {"orientation_method": method, "center_method": "none", "auto_scale_poses": False}
+    outputs = load(write_photos(tmp_path), **options, scale_factor=0.25)
+    assert torch.isfinite(outputs.cameras.camera_to_worlds).all() and outputs.dataparser_scale == 0.25
+    with pytest.raises(SceneError, match="outside the unit sphere"):
+        load(tmp_path, **options)
 
 
 # Labels
@@ -187,12 +190,12 @@ def same_stem(root):
         (spoil_frames(lambda meta: meta["frames"].clear()), "lists no photos"),
         (spoil_frames(short_matrix), "transform_matrix of images/p03.png is not a 4 x 4 matrix"),
         (spoil_frames(scaled_matrix), "transform_matrix of images/p03.png is no rigid"),
-        (spoil_frames(lambda meta: meta.pop("fl_x")), "not usable: fx not specified"),
+        (spoil_frames(lambda meta: meta.pop("fl_x")), "transforms.json has no fl_x: the camera's intrinsics"),
         (spoil_frames(lambda meta: meta.update(ply_file_path="none.ply")), "Cannot read the sparse points .*none.ply"),
-        (lambda root: (root / "images" / "p00.png").unlink(), "Cannot read a photo"),
-        (lambda root: (root / "images" / "p07.png").unlink(), "Cannot read the photo .*p07.png"),
-        (no_labels, "No photo is labelled: sought were PNGs in .*labels"),
-        (same_stem, "Several photos of .* are named p00"),
+        (lambda root: (root / "images" / "p00.png").unlink(), "Cannot read the photo .*p00.png"),
+        (lambda root: (root / "images" / "p07.png").unlink(), "There is no photo .*p07.png"),
+        (no_labels, "No photo is labelled: sought were .* in .*labels"),
+        (same_stem, "2 photos of .* are named p00"),
         (lambda root: save_image(root / "labels" / "other.png", label_array(0)), "other.png belongs to no photo"),
         (lambda root: save_image(root / "labels" / "p05.png", label_array(0, size=(6, 4))), "6 x 4 .* 12 x 8"),
         (lambda root: save_image(root / "labels" / "p05.png", label_array(0) + 3), "hold the class index [345]"),

@@ -13,9 +13,10 @@ from scenes import HEIGHT, TABLE, WIDTH, label_array, save_image
 
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
+from nerfseg_ns.labels.find import find_labels
 from nerfseg_ns.labels.label_maps import LabelMaps, resolve_labels
 from nerfseg_ns.labels.palettes import PALETTES, choose_table
-from nerfseg_ns.labels.reader import LabelColors, classify, decide_encoding, find_labels, read_label, scan_labels
+from nerfseg_ns.labels.png import LabelColors, PngLabel, classify, decide_encoding, read_label, scan_labels
 
 SIZE = (WIDTH, HEIGHT)
 
@@ -159,9 +160,10 @@ def test_order_is_decided_over_all_files_of_a_scene(tmp_path):
     paths = [tmp_path / "a.png", tmp_path / "b.png"]
     save_colors(paths[0], np.full((HEIGHT, WIDTH), sky), newer, "bgr")
     save_colors(paths[1], np.full((HEIGHT, WIDTH), line), newer, "bgr")
-    table, encoding = resolve_labels(paths, [SIZE] * 2, tmp_path / "classes.json", palette="carla-newer")
-    assert (table, encoding) == (newer, "bgr")
-    assert (read_label(paths[0], table, encoding) == sky).all()
+    labels = [PngLabel(path) for path in paths]
+    table, labels = resolve_labels(labels, [SIZE] * 2, tmp_path / "classes.json", palette="carla-newer")
+    assert table == newer and [label.encoding for label in labels] == ["bgr", "bgr"]
+    assert (labels[0].read(table) == sky).all() and (labels[1].read(table) == line).all()
 
 
 # Reading
@@ -267,7 +269,7 @@ def test_bad_label_file_is_one_message(tmp_path, write, message):
     write(path)
     TABLE.save(tmp_path / "classes.json")
     with pytest.raises(SceneError, match=message) as caught:
-        resolve_labels([path], [SIZE], tmp_path / "classes.json")
+        resolve_labels([PngLabel(path)], [SIZE], tmp_path / "classes.json")
     assert str(path) in str(caught.value) or write is packed_colors
 
 
@@ -278,7 +280,7 @@ def test_the_file_at_fault_is_named_among_good_ones(tmp_path):
     index_file(paths[1])
     TABLE.save(tmp_path / "classes.json")
     with pytest.raises(SceneError, match="^" + re.escape(str(paths[1]))):
-        resolve_labels(paths, [SIZE] * 3, tmp_path / "classes.json")
+        resolve_labels([PngLabel(path) for path in paths], [SIZE] * 3, tmp_path / "classes.json")
 
 
 def test_kinds_do_not_mix(tmp_path):
@@ -292,12 +294,12 @@ def test_an_encoding_that_the_files_do_not_have(tmp_path):
     save_image(tmp_path / "a.png", np.full((HEIGHT, WIDTH), 70, np.uint8))
     TABLE.save(tmp_path / "classes.json")
     with pytest.raises(SceneError, match="one channel .* where colours in RGB are expected"):
-        resolve_labels([tmp_path / "a.png"], [SIZE], tmp_path / "classes.json", encoding="rgb")
+        resolve_labels([PngLabel(tmp_path / "a.png")], [SIZE], tmp_path / "classes.json", encoding="rgb")
 
 
 def test_labels_are_found_by_the_photos_stem(tmp_path):
     save_image(tmp_path / "b.png", label_array(0))
-    assert find_labels(tmp_path, ["a", "b"]) == [None, tmp_path / "b.png"]
+    assert find_labels(tmp_path, ["a", "b"]) == [None, PngLabel(tmp_path / "b.png")]
     assert find_labels(tmp_path / "none", ["a"]) == [None]
     with pytest.raises(SceneError, match="b.png belongs to no photo"):
         find_labels(tmp_path, ["a"])
@@ -312,7 +314,7 @@ def test_labels_are_found_by_the_photos_stem(tmp_path):
 def test_label_maps_read_labelled_and_unlabelled_views(tmp_path):
     labels = label_array(5)
     save_image(tmp_path / "a.png", labels)
-    maps = deepcopy(LabelMaps.of([None, tmp_path / "a.png"], TABLE, "index"))
+    maps = deepcopy(LabelMaps.of([None, PngLabel(tmp_path / "a.png", "index")], TABLE))
     assert maps.labelled == (1,) and maps.classes == list(TABLE.names)
     assert torch.equal(maps.colors, torch.tensor(TABLE.colors) / 255)
     read = maps.read(1, HEIGHT, WIDTH)

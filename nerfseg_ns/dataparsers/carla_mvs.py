@@ -23,11 +23,13 @@ from nerfstudio.cameras.cameras import Cameras, CameraType
 from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataParserConfig, DataparserOutputs
 from nerfstudio.data.scene_box import SceneBox
 
-from nerfseg_ns.dataparsers.posed_tree import INDEX_MODES, PHOTO_MODES, SPLIT_FOLDERS, View, check_scene, read_views
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.dataparsers.photo_file import PHOTO_MODES
+from nerfseg_ns.dataparsers.posed_tree import INDEX_MODES, SPLIT_FOLDERS, View, check_scene, read_views
+from nerfseg_ns.errors import Problems, SceneError
 from nerfseg_ns.labels.classes import ClassTable
-from nerfseg_ns.labels.label_maps import LabelMaps, resolve_labels
-from nerfseg_ns.labels.reader import Encoding, find_labels
+from nerfseg_ns.labels.find import FORMS, find_labels, open_label
+from nerfseg_ns.labels.label_maps import LabelMaps, require_labelled_pixels, resolve_labels
+from nerfseg_ns.labels.photo_label import PhotoLabel
 
 _FOLDERS_OF_SPLIT = {"train": ("train",), "val": ("validation", "test"), "test": ("test", "validation")}
 """Where nerfstudio's splits are read from: the first of the folders that the scene has."""
@@ -48,7 +50,7 @@ class CarlaMVSDataParserConfig(DataParserConfig):
     labels_data: Path | None = None
     """The stage-2 tree, for scenes that come as a pair of trees: its rgb/ holds class indices, of labelled views only.
     Views are found by file stem and must have the same pose in both. label_folder is then not looked at."""
-    palette: Literal["auto", "carla-mvs-20", "carla-older", "carla-newer"] = "auto"
+    palette: Literal["auto", "carla-mvs-20", "carla-older", "carla-newer", "google-earth"] = "auto"
     """Classes of a scene without a classes.json. auto chooses by all colours of the label files; label files that hold
     class indices do not tell their classes, so choose one there."""
     label_encoding: Literal["auto", "index", "rgb", "bgr"] = "auto"
@@ -96,7 +98,7 @@ class CarlaMVS(DataParser):
             image_filenames=[view.photo for view in views],
             cameras=_cameras(views),
             scene_box=SceneBox(aabb=torch.tensor([[-1.0, -1.0, -1.0], [1.0, 1.0, 1.0]])),
-            metadata={"semantics": LabelMaps.of(scene.labels[folder], scene.table, scene.encoding)},
+            metadata={"semantics": LabelMaps.of(scene.labels[folder], scene.table)},
             dataparser_transform=torch.eye(4)[:3],
             dataparser_scale=1.0,
         )
@@ -104,40 +106,51 @@ class CarlaMVS(DataParser):
 
 @dataclass(frozen=True)
 class _Scene:
-    """A checked scene: views and label files by the split's folder name."""
+    """A checked scene: views and labels by the split's folder name."""
 
     views: dict[str, list[View]]
-    labels: dict[str, list[Path | None]]
+    labels: dict[str, list[PhotoLabel | None]]
     table: ClassTable
-    encoding: Encoding
 
 
 def _read_scene(config: CarlaMVSDataParserConfig) -> _Scene:
     views = _read_tree(config.data)
-    check_scene([view for split in views.values() for view in split])
+    problems = Problems()
+    with problems.collect():
+        check_scene([view for split in views.values() for view in split])
+    with problems.collect():
+        table, labels = _read_labels(config, views)
+    problems.raise_found()
+    return _Scene(views, labels, table)
+
+
+def _read_labels(
+    config: CarlaMVSDataParserConfig, views: dict[str, list[View]]
+) -> tuple[ClassTable, dict[str, list[PhotoLabel | None]]]:
+    """Finds and checks the labels of all splits."""
     if config.labels_data is None:
-        labels = {
-            name: find_labels(config.data / name / config.label_folder, [view.photo.stem for view in split])
-            for name, split in views.items()
-        }
+        problems, found = Problems(), {}
+        for name, split in views.items():
+            with problems.collect():
+                folder = config.data / name / config.label_folder
+                found[name] = find_labels(folder, [view.photo.stem for view in split])
+        problems.raise_found()
     else:
-        labels = _labels_of_second_tree(config.data, views, config.labels_data)
-    if not any(labels["train"]):
+        found = _labels_of_second_tree(config.data, views, config.labels_data)
+    if not any(found["train"]):
         where = config.labels_data or config.data
         folder = Path("train") / (config.label_folder if config.labels_data is None else "rgb")
         raise SceneError(
-            f"No training view is labelled: sought were PNGs in {where / folder}, one per labelled view with the "
-            "file name of its photo. Label at least one view (data.label-folder is the folder's name)."
+            f"No training view is labelled: sought were {FORMS} in {where / folder}, for each labelled view one with "
+            "the file name of its photo. Label at least one view (data.label-folder is the folder's name)."
         )
-    pairs = [
-        (path, view.size)
-        for name, split in views.items()
-        for path, view in zip(labels[name], split, strict=True)
-        if path is not None
-    ]
-    paths, sizes = zip(*pairs, strict=True)
-    table, encoding = resolve_labels(paths, sizes, _classes_file(config), config.palette, config.label_encoding)
-    return _Scene(views, labels, table, encoding)
+    labels = [label for split in found.values() for label in split]
+    sizes = [view.size for split in views.values() for view in split]
+    table, labels = resolve_labels(labels, sizes, _classes_file(config), config.palette, config.label_encoding)
+    remaining = iter(labels)
+    by_split = {name: [next(remaining) for _ in split] for name, split in found.items()}
+    require_labelled_pixels(by_split["train"], table)
+    return table, by_split
 
 
 def _read_tree(data: Path, modes: Sequence[str] = PHOTO_MODES) -> dict[str, list[View]]:
@@ -147,7 +160,13 @@ def _read_tree(data: Path, modes: Sequence[str] = PHOTO_MODES) -> dict[str, list
             f"There is no folder {data / 'train'}: a scene in the Carla-MVS layout has train/, validation/ and test/, "
             "each with rgb/, pose/ and intrinsics/. Is --data the scene's own folder?"
         )
-    return {name: read_views(data / name, modes) for name in SPLIT_FOLDERS if (data / name).is_dir()}
+    problems, views = Problems(), {}
+    for name in SPLIT_FOLDERS:
+        if (data / name).is_dir():
+            with problems.collect():
+                views[name] = read_views(data / name, modes)
+    problems.raise_found()
+    return views
 
 
 def _classes_file(config: CarlaMVSDataParserConfig) -> Path:
@@ -156,31 +175,39 @@ def _classes_file(config: CarlaMVSDataParserConfig) -> Path:
     return own if own.exists() or config.labels_data is None else config.labels_data / "classes.json"
 
 
-def _labels_of_second_tree(data: Path, views: dict[str, list[View]], labels_data: Path) -> dict[str, list[Path | None]]:
+def _labels_of_second_tree(
+    data: Path, views: dict[str, list[View]], labels_data: Path
+) -> dict[str, list[PhotoLabel | None]]:
     """Finds each view's label file in the stage-2 tree.
 
     Raises:
         SceneError: a view of the stage-2 tree is not in the same split of the stage-1 tree, or has another pose there.
     """
-    found: dict[str, list[Path | None]] = {name: [None] * len(split) for name, split in views.items()}
+    problems = Problems()
+    found: dict[str, list[PhotoLabel | None]] = {name: [None] * len(split) for name, split in views.items()}
     for name, labelled in _read_tree(labels_data, INDEX_MODES).items():
         position = {view.photo.stem: index for index, view in enumerate(views.get(name, []))}
         for view in labelled:
-            index = position.get(view.photo.stem)
-            if index is None:
-                raise SceneError(
-                    f"{view.photo} has no photo {view.photo.stem} in {data / name / 'rgb'}: a labelled view has the "
-                    "same file stem, in the same split, in both trees."
-                )
-            photo_view = views[name][index]
-            difference = np.abs(view.camera_to_world - photo_view.camera_to_world).max()
-            if difference > _SAME_POSE:
-                raise SceneError(
-                    f"{view.pose_file} and {photo_view.pose_file} differ by {difference:.2g}: the view "
-                    f"{view.photo.stem} is not the same in both trees. Do they belong to one scene, with one scale?"
-                )
-            found[name][index] = view.photo
+            with problems.collect():
+                index = position.get(view.photo.stem)
+                if index is None:
+                    raise SceneError(
+                        f"{view.photo} has no photo {view.photo.stem} in {data / name / 'rgb'}: a labelled view has "
+                        "the same file stem, in the same split, in both trees."
+                    )
+                _check_same_pose(view, views[name][index])
+                found[name][index] = open_label(view.photo, view.photo.stem)
+    problems.raise_found()
     return found
+
+
+def _check_same_pose(view: View, photo_view: View) -> None:
+    difference = np.abs(view.camera_to_world - photo_view.camera_to_world).max()
+    if difference > _SAME_POSE:
+        raise SceneError(
+            f"{view.pose_file} and {photo_view.pose_file} differ by {difference:.2g}: the view {view.photo.stem} is "
+            "not the same in both trees. Do they belong to one scene, with one scale?"
+        )
 
 
 def _cameras(views: list[View]) -> Cameras:

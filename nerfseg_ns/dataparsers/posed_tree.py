@@ -16,17 +16,17 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64
-from PIL import Image
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.dataparsers.photo_file import PHOTO_MODES, PHOTO_SUFFIXES, photo_size
+from nerfseg_ns.dataparsers.poses import rigid_pose
+from nerfseg_ns.errors import Problems, SceneError
 
-PHOTO_SUFFIXES = (".png", ".jpg", ".jpeg")
-PHOTO_MODES = ("L", "RGB", "RGBA")
 INDEX_MODES = ("1", "P", *PHOTO_MODES)
 SPLIT_FOLDERS = ("train", "validation", "test")
 
 _RIGID_TOLERANCE = 1e-3
 """Files hold six or more digits; a scaled or sheared matrix is off by far more."""
+_REMEDY = "Wanted is camera-to-world, row by row, OpenCV axes (x right, y down, z forward)."
 
 
 @dataclass(frozen=True)
@@ -59,25 +59,12 @@ def read_views(split_folder: Path, modes: Sequence[str] = PHOTO_MODES) -> list[V
     photos = _list_files(split_folder / "rgb", PHOTO_SUFFIXES)
     poses = _list_files(split_folder / "pose", (".txt",))
     intrinsics = _list_files(split_folder / "intrinsics", (".txt",))
-    _check_pairs(photos, poses)
-    _check_pairs(photos, intrinsics)
-    return [_read_view(*files, modes) for files in zip(photos, poses, intrinsics, strict=True)]
-
-
-def photo_size(path: Path, modes: Sequence[str] = PHOTO_MODES) -> tuple[int, int]:
-    """Width and height of a photo, from its header alone.
-
-    Raises:
-        SceneError: the file is missing or no image, or not in one of the modes (8-bit grey, RGB or RGBA).
-    """
-    try:
-        with Image.open(path) as image:
-            size, mode = image.size, image.mode
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise SceneError(f"Cannot read the photo {path}: {error}") from error
-    if mode not in modes:
-        raise SceneError(f"The photo {path} is of mode {mode}; save it with 8 bits a channel as RGB.")
-    return size
+    problems = Problems()
+    problems.each(lambda others: _check_pairs(photos, others), (poses, intrinsics))
+    problems.raise_found()
+    views = problems.each(lambda files: _read_view(*files, modes), zip(photos, poses, intrinsics, strict=True))
+    problems.raise_found()
+    return views
 
 
 def check_scene(views: Sequence[View]) -> None:
@@ -86,13 +73,22 @@ def check_scene(views: Sequence[View]) -> None:
     Raises:
         SceneError: photos of different sizes, or cameras outside the unit sphere.
     """
-    first = views[0]
-    for view in views:
-        if view.size != first.size:
-            raise SceneError(
-                f"{view.photo} is {view.size[0]} x {view.size[1]} pixels, {first.photo} {first.size[0]} x "
-                f"{first.size[1]}: all photos of a scene have one size. Resize them, and their intrinsics with them."
-            )
+    problems = Problems()
+    problems.each(lambda view: _check_same_size(view, views[0]), views)
+    with problems.collect():
+        _check_unit_sphere(views)
+    problems.raise_found()
+
+
+def _check_same_size(view: View, first: View) -> None:
+    if view.size != first.size:
+        raise SceneError(
+            f"{view.photo} is {view.size[0]} x {view.size[1]} pixels, {first.photo} {first.size[0]} x "
+            f"{first.size[1]}: all photos of a scene have one size. Resize them, and their intrinsics with them."
+        )
+
+
+def _check_unit_sphere(views: Sequence[View]) -> None:
     farthest = max(views, key=_distance)
     distance = _distance(farthest)
     if distance >= 1:
@@ -139,9 +135,14 @@ def _check_pairs(photos: list[Path], others: list[Path]) -> None:
 
 
 def _read_view(photo: Path, pose_file: Path, intrinsics_file: Path, modes: Sequence[str]) -> View:
-    size = photo_size(photo, modes)
-    pose, intrinsics = _read_matrix(pose_file), _read_matrix(intrinsics_file)
-    _check_rigid(pose_file, pose)
+    problems = Problems()
+    with problems.collect():
+        size = photo_size(photo, modes)
+    with problems.collect():
+        pose = rigid_pose(_read_matrix(pose_file), str(pose_file), _RIGID_TOLERANCE, _REMEDY)
+    with problems.collect():
+        intrinsics = _read_matrix(intrinsics_file)
+    problems.raise_found()
     _check_intrinsics(intrinsics_file, intrinsics, size)
     return View(photo, size, pose_file, pose, intrinsics)
 
@@ -156,21 +157,6 @@ def _read_matrix(path: Path) -> Float64[np.ndarray, "4 4"]:
     if not np.isfinite(numbers).all():
         raise SceneError(f"{path} holds numbers that are not finite; wanted is a 4 x 4 matrix.")
     return numbers.reshape(4, 4)
-
-
-def _check_rigid(path: Path, pose: Float64[np.ndarray, "4 4"]) -> None:
-    rotation = pose[:3, :3]
-    remedy = "Wanted is camera-to-world, row by row, OpenCV axes (x right, y down, z forward)."
-    if np.abs(pose[3] - [0, 0, 0, 1]).max() > _RIGID_TOLERANCE:
-        raise SceneError(f"{path} is no rigid pose: its last row is {pose[3].tolist()}, not 0 0 0 1. {remedy}")
-    error = np.abs(rotation.T @ rotation - np.eye(3)).max()
-    if error > _RIGID_TOLERANCE:
-        raise SceneError(
-            f"{path} is no rigid pose: its axes are not of length 1 and at right angles (off by {error:.2g}). Scale "
-            f"the camera positions only, never the 3 x 3 rotation. {remedy}"
-        )
-    if np.linalg.det(rotation) < 0:
-        raise SceneError(f"{path} is no rigid pose: it mirrors (determinant -1). {remedy}")
 
 
 def _check_intrinsics(path: Path, matrix: Float64[np.ndarray, "4 4"], size: tuple[int, int]) -> None:

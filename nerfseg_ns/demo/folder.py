@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Dict
 
 from nerfseg_ns.demo.config import DemoConfig
 from nerfseg_ns.errors import SceneError
+from nerfseg_ns.utils.files import write_text
 
 VERSION = 1
 """Counts up when the folder's form changes."""
@@ -97,27 +97,6 @@ class DemoFolder:
     def _write_record(self, options: Dict[str, Any], finished: bool) -> None:
         record = {"generator": "nerfseg demo", "version": VERSION, "finished": finished, "options": options}
         write_text(self.record, json.dumps(record, indent=1) + "\n")
-
-
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Writes a file so that it appears whole or not at all.
-
-    Args:
-        path: of the file; its folder is made.
-        write: writes the file to the path that it is given, which has the same suffix.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.stem}.part{path.suffix}")
-    try:
-        write(beside)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file, whole or not at all."""
-    write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8"))
 
 
 def _options(config: DemoConfig) -> Dict[str, Any]:

@@ -14,9 +14,10 @@ from numpy import ndarray
 from rich.progress import track
 
 from nerfseg_ns.demo.evaluate import label_map
-from nerfseg_ns.demo.folder import DemoFolder, write_whole
+from nerfseg_ns.demo.folder import DemoFolder
 from nerfseg_ns.demo.pictures import save_labels, to_bytes
 from nerfseg_ns.pipeline import NerfSegPipeline
+from nerfseg_ns.utils.files import write_whole
 
 PANELS = ("rgb", "semantics_overlay", "semantics_colormap")
 ENLARGEMENT = 2

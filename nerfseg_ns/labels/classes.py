@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from nerfseg_ns.errors import SceneError
+from nerfseg_ns.utils.files import write_text
 
 IGNORE_INDEX = 255
 """The one index for "not labelled" inside the program; files may use another, which the reader of labels maps to it."""
@@ -114,11 +114,7 @@ class ClassTable:
             for name, color in zip(self.names, self.colors, strict=True)
         )
         ignore = json.dumps(self.file_ignore_index)
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(path.name + ".part")
-        beside.write_text(f'{{\n  "ignore_index": {ignore},\n  "classes": [\n{lines}\n  ]\n}}\n', encoding="utf-8")
-        os.replace(beside, path)
+        write_text(Path(path), f'{{\n  "ignore_index": {ignore},\n  "classes": [\n{lines}\n  ]\n}}\n')
 
 
 def _is_byte(value: Any) -> bool:

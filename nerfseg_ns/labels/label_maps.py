@@ -8,20 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 from nerfstudio.data.dataparsers.base_dataparser import Semantics
 from PIL import Image
 from torch import Tensor
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import Problems, SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.labels.palettes import choose_table
-from nerfseg_ns.labels.reader import Encoding, check_labels, decide_encoding, read_label, scan_labels
+from nerfseg_ns.labels.photo_label import LabelOptions, PhotoLabel, Size
+from nerfseg_ns.labels.png import LabelColors
 
 
 @dataclass
 class LabelMaps(Semantics):
-    """Label files of one split and how to read them; make it with `LabelMaps.of`.
+    """Labels of one split and how to read them; make it with `LabelMaps.of`.
 
     Inherited: `filenames`, per photo of the split a label file or None (a view without labels); `classes`, the names;
     `colors`, Float [classes, 3], exactly k / 255.
@@ -29,19 +30,20 @@ class LabelMaps(Semantics):
 
     table: ClassTable = field(kw_only=True)
     """The scene's classes, the same in every split."""
-    encoding: Encoding = field(kw_only=True)
-    """How the scene's label files encode classes."""
+    labels: list[PhotoLabel | None] = field(kw_only=True)
+    """Per photo of the split its labels, None for a view without."""
 
     @classmethod
-    def of(cls, filenames: Sequence[Path | None], table: ClassTable, encoding: Encoding) -> LabelMaps:
-        """The label maps of a split: per photo a label file or None."""
+    def of(cls, labels: Sequence[PhotoLabel | None], table: ClassTable) -> LabelMaps:
+        """The label maps of a split: per photo its labels, as `resolve_labels` returns them, or None."""
         colors = torch.from_numpy(table.color_array).float() / 255
-        return cls(list(filenames), list(table.names), colors, table=table, encoding=encoding)
+        filenames = [label and label.path for label in labels]
+        return cls(filenames, list(table.names), colors, table=table, labels=list(labels))
 
     @property
     def labelled(self) -> tuple[int, ...]:
-        """Positions, in the split, of the photos that have a label file."""
-        return tuple(index for index, path in enumerate(self.filenames) if path is not None)
+        """Positions, in the split, of the photos that have labels."""
+        return tuple(index for index, label in enumerate(self.labels) if label is not None)
 
     def read(self, index: int, height: int, width: int) -> UInt8[Tensor, "height width 1"]:
         """Reads one photo's label map.
@@ -53,42 +55,88 @@ class LabelMaps(Semantics):
             width: width of the image as loaded, in pixels.
 
         Returns:
-            Class indices; IGNORE_INDEX where not labelled, everywhere for a view without a label file.
+            Class indices; IGNORE_INDEX where not labelled, everywhere for a view without labels.
         """
-        path = self.filenames[index]
-        if path is None:
+        label = self.labels[index]
+        if label is None:
             return torch.full((height, width, 1), IGNORE_INDEX, dtype=torch.uint8)
-        labels = read_label(path, self.table, self.encoding)
+        labels = label.read(self.table)
         if labels.shape != (height, width):
             labels = np.array(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST))
         return torch.from_numpy(labels)[..., None]
 
 
 def resolve_labels(
-    paths: Sequence[Path],
-    sizes: Sequence[tuple[int, int]],
+    labels: Sequence[PhotoLabel | None],
+    sizes: Sequence[Size],
     classes_file: Path,
     palette: str = "auto",
     encoding: str = "auto",
-) -> tuple[ClassTable, Encoding]:
-    """Finds a scene's class table and how its label files encode classes, and checks every label file.
+) -> tuple[ClassTable, list[PhotoLabel | None]]:
+    """Finds a scene's class table and checks all its labels.
 
     Args:
-        paths: all label files of the scene, of all splits, at least one.
-        sizes: for each the (width, height) that it must have.
-        classes_file: the scene's `classes.json`; where it does not exist, a built-in palette is chosen.
-        palette: name of a built-in palette or "auto".
-        encoding: "index", "rgb" or "bgr", or "auto" to decide over all files' colours and the whole palette.
+        labels: per photo of the scene, all splits, its labels or None; at least one has some.
+        sizes: per photo the size that its labels must have.
+        classes_file: the scene's `classes.json`; where it does not exist, the label files must tell the classes.
+        palette: name of a built-in palette, which is the class table if there is no `classes.json`, or "auto".
+        encoding: of PNGs: "index", "rgb" or "bgr", or "auto" to decide over all files' colours and the whole palette.
+
+    Returns:
+        The table, and the labels ready to be read.
 
     Raises:
-        SceneError: anything that is wrong with the class table or a label file.
+        SceneError: everything that is wrong with the class table and the labels.
     """
-    if not paths:
+    options = LabelOptions(palette, encoding)
+    forms: dict[type[PhotoLabel], list[int]] = {}
+    for index, label in enumerate(labels):
+        if label is not None:
+            forms.setdefault(type(label), []).append(index)
+    if not forms:
         raise SceneError("There is not one label file to read classes from.")
-    table = ClassTable.load(classes_file) if classes_file.exists() else None
-    colors = scan_labels(paths, sizes)
-    if table is None:
-        table = choose_table(colors, palette, encoding)
-    chosen: Encoding = decide_encoding(colors, table) if encoding == "auto" else encoding
-    check_labels(paths, colors, table, chosen)
-    return table, chosen
+    table = _find_table(labels, forms, classes_file, options)
+    problems, prepared = Problems(), list(labels)
+    for form, indices in forms.items():
+        with problems.collect():
+            ready = form.prepare([labels[i] for i in indices], [sizes[i] for i in indices], table, options)
+            for index, label in zip(indices, ready, strict=True):
+                prepared[index] = label
+    problems.raise_found()
+    return table, prepared
+
+
+def count_pixels(labels: Sequence[PhotoLabel | None], table: ClassTable) -> Int64[np.ndarray, "labelled_photos 256"]:
+    """Pixels by class index (IGNORE_INDEX: not labelled), a row for each labelled photo."""
+    maps = [label.read(table) for label in labels if label is not None]
+    return np.array([np.bincount(pixels.ravel(), minlength=256) for pixels in maps]).reshape(-1, 256)
+
+
+def require_labelled_pixels(labels: Sequence[PhotoLabel | None], table: ClassTable) -> None:
+    """Raises SceneError if the labels of the training photos hold not one labelled pixel."""
+    if count_pixels(labels, table)[:, : len(table)].sum() == 0:
+        path = next(label.path for label in labels if label is not None)
+        raise SceneError(
+            f'No pixel of the training photos is labelled: all labels, such as {path}, say "not labelled" (index '
+            f"{table.file_ignore_index}, transparency, or nothing drawn) everywhere. Label some of it."
+        )
+
+
+def _find_table(
+    labels: Sequence[PhotoLabel | None],
+    forms: dict[type[PhotoLabel], list[int]],
+    classes_file: Path,
+    options: LabelOptions,
+) -> ClassTable:
+    if classes_file.exists():
+        return ClassTable.load(classes_file)
+    if options.palette != "auto":
+        return choose_table(LabelColors(np.empty(0, dtype=np.int64), single_channel=False), options.palette)
+    if len(forms) > 1:
+        first, second = (labels[indices[0]].path for indices in list(forms.values())[:2])
+        raise SceneError(
+            f"{first} and {second} are labels of different forms, so the classes have to be named in {classes_file}, "
+            'which does not exist: {"classes": [{"name": "Building", "color": [70, 70, 70]}, ...]}.'
+        )
+    ((form, indices),) = forms.items()
+    return form.own_classes([labels[index] for index in indices], options)

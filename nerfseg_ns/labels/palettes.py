@@ -1,4 +1,4 @@
-"""Palettes as data: Carla's two tag lists and the Carla-MVS order, and the choice among them.
+"""Palettes as data: Carla's two tag lists, the Carla-MVS order and the Google Earth classes, and the choice among them.
 
 Only for scenes without a `classes.json` of their own.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.labels.pixels import describe_code
-from nerfseg_ns.labels.reader import LabelColors, classify, decide_encoding, refuse_ambiguous_order
+from nerfseg_ns.labels.png import LabelColors, classify, decide_encoding, refuse_ambiguous_order
 
 CARLA_COLORS: dict[str, tuple[int, int, int]] = {
     "Unlabeled": (0, 0, 0),
@@ -110,6 +110,17 @@ CARLA_MVS_ORDER = [
 ]
 """One 20-class order of the Carla-MVS scenes: the older tags without Unlabeled, Pedestrian and GuardRail."""
 
+GOOGLE_EARTH_COLORS: dict[str, tuple[int, int, int]] = {
+    "Building": CARLA_COLORS["Building"],
+    "Grass": CARLA_COLORS["Vegetation"],
+    "Ground": CARLA_COLORS["Road"],
+    "Tree": CARLA_COLORS["Static"],
+    "Car": CARLA_COLORS["Vehicles"],
+}
+"""RGB of the five classes of the Google Earth scenes, in the order of the legend of the paper's Fig. 4. The figure has
+R and B swapped, as the authors' code has them (github.com/qizipeng/NeRF-for-segmentation, test.py). There each scene
+has class indices of its own, so files of indices need a classes.json."""
+
 
 def _table(names: list[str], colors: dict[str, tuple[int, int, int]], file_ignore_index: int) -> ClassTable:
     return ClassTable(tuple(names), tuple(colors[name] for name in names), file_ignore_index)
@@ -120,6 +131,7 @@ PALETTES: dict[str, ClassTable] = {
     # In Carla's own lists tag 0 is what the simulator has no tag for: nothing to learn from.
     "carla-older": _table(list(CARLA_COLORS), CARLA_COLORS, 0),
     "carla-newer": _table(CARLA_NEWER_ORDER, CARLA_NEWER_COLORS, 0),
+    "google-earth": _table(list(GOOGLE_EARTH_COLORS), GOOGLE_EARTH_COLORS, IGNORE_INDEX),
 }
 """The built-in class tables by name."""
 
@@ -130,7 +142,8 @@ def choose_table(colors: LabelColors, palette: str = "auto", encoding: str = "au
     Args:
         colors: what all label files of the scene hold.
         palette: a name of `PALETTES`, or "auto": the table with the most of the scene's colours in it, in RGB or BGR
-            order; of equals the one with the fewest classes.
+            order; of equals one that has no other colours, else Carla's with the fewest classes (the colours of
+            "google-earth" are all Carla's too).
         encoding: the files' encoding where it is known, else "auto".
 
     Raises:
@@ -152,7 +165,7 @@ def choose_table(colors: LabelColors, palette: str = "auto", encoding: str = "au
     }
     best = max(counts.values())
     fitting = [choice for choice, count in counts.items() if count == best]
-    table = PALETTES[fitting[0][0]]
+    table = PALETTES[min(fitting, key=lambda choice: _rank(choice[0], best))[0]]
     if best == len(colors.codes):
         refuse_ambiguous_order(colors, {order for _, order in fitting})
     elif encoding == "auto" and decide_encoding(colors, table) == "index":  # black, say: Unlabeled, or index 0
@@ -161,3 +174,9 @@ def choose_table(colors: LabelColors, palette: str = "auto", encoding: str = "au
         shown = ", ".join(describe_code(code) for code in colors.codes[:3])
         raise SceneError(f"No built-in palette has any of the label files' colours ({shown}, ...). {remedy}")
     return table
+
+
+def _rank(name: str, colors: int) -> tuple[bool, bool, int]:
+    """What decides between palettes that have equally many of a scene's colours: the least is chosen."""
+    classes = len(PALETTES[name])
+    return classes > colors, name == "google-earth", classes

@@ -71,6 +71,27 @@ def describe_code(code: int) -> str:
     return f"({code & 0xFF}, {code >> 8 & 0xFF}, {code >> 16})"
 
 
+def describe_unknown(
+    path: Path, values: Int[np.ndarray, "height width"], unknown: Bool[np.ndarray, "height width"]
+) -> tuple[int, str, str]:
+    """Describes the most frequent of the values (colour codes or indices) that a file should not hold.
+
+    Args:
+        path: the file.
+        values: of its pixels.
+        unknown: which of them are wrong, at least one.
+
+    Returns:
+        The value; where it is and how often ("FILE: 3 pixels, the first at row 1, column 2, hold"); and a sentence, or
+        nothing, on the other wrong values.
+    """
+    wrong, counts = np.unique(values[unknown], return_counts=True)
+    worst = int(wrong[counts.argmax()])
+    row, column = np.argwhere(unknown & (values == worst))[0]
+    where = f"{path}: {counts.max()} pixels, the first at row {row}, column {column}, hold"
+    return worst, where, f" {len(wrong) - 1} other values are wrong too." if len(wrong) > 1 else ""
+
+
 def jpeg_error(path: Path) -> SceneError:
     """Why labels are not read from JPEGs."""
     return SceneError(

@@ -26,3 +26,12 @@ class TownConfig:
     """Opening angle of the camera in degrees, across the image's width (and height)."""
     supersampling: int = 2
     """Rays per pixel and axis for the colours (2: four rays per pixel); labels and depth use the pixel's centre."""
+    layout: Literal["carla-mvs", "earth-studio"] = "carla-mvs"
+    """Form of the scene on disk: posed trees of the paper's Carla-MVS data (poses scaled, PNGs), or what Google Earth
+    Studio renders and exports (JPEGs and 3D tracking data, at a real place), for the google-earth-data dataparser."""
+    latitude: float = 47.3769
+    """Degrees north of the town's centre, for layout earth-studio."""
+    longitude: float = 8.5417
+    """Degrees east of the town's centre, for layout earth-studio."""
+    altitude: float = 408.0
+    """Altitude of the town's ground in metres, for layout earth-studio."""

@@ -1,30 +1,33 @@
-"""Writes a town to disk in the Carla-MVS layout, with the truth apart."""
+"""Makes a town and writes it to disk, with the truth apart."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
+from jaxtyping import Float
 from nerfstudio.utils.rich_utils import CONSOLE
-from PIL import Image
+from numpy import ndarray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nerfseg_ns.errors import SceneError
-from nerfseg_ns.town.cameras import METRES_PER_UNIT, plan_cameras
-from nerfseg_ns.town.cameras import intrinsics as camera_matrix
+from nerfseg_ns.town.cameras import intrinsics, plan_cameras
 from nerfseg_ns.town.classes import CLASSES
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.layout import build_town
-from nerfseg_ns.town.render import Renderer, View
+from nerfseg_ns.town.render import Renderer
+from nerfseg_ns.town.scene_writer import SceneWriter
+from nerfseg_ns.town.write_carla_mvs import CarlaMVSWriter
+from nerfseg_ns.town.write_earth_studio import EarthStudioWriter
+from nerfseg_ns.utils.files import new_folder
 
 VERSION = 1
 """Counts up when the same options give other bytes than before."""
 RECORD = "town.json"
+
+_WRITERS: dict[str, type[SceneWriter]] = {"carla-mvs": CarlaMVSWriter, "earth-studio": EarthStudioWriter}
+_EARTH_STUDIO_OPTIONS = ("layout", "latitude", "longitude", "altitude")
 
 
 def make_town(config: TownConfig, output: Path) -> Path:
@@ -43,27 +46,26 @@ def make_town(config: TownConfig, output: Path) -> Path:
     """
     output = Path(output)
     _check(config)
-    record = {"generator": "nerfseg town", "version": VERSION, "config": asdict(config)}
+    record = {"generator": "nerfseg town", "version": VERSION, "config": _options(config)}
     if _is_finished(output, record):
         CONSOLE.print(f"The town of seed {config.seed} is in {output} already.")
         return output
-    output.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    try:
+    with new_folder(output) as beside:
         _write_scene(config, record, beside)
-        beside.chmod(0o755)
-        if output.exists():
-            output.rmdir()
-        os.replace(beside, output)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
     return output
 
 
 def labelled_indices(views: int, labelled: int) -> list[int]:
     """Which of the training views come with labels: evenly over the flight, away from its ends."""
     return [int((i + 0.5) * views / labelled) for i in range(labelled)]
+
+
+def _options(config: TownConfig) -> dict:
+    """The options that a town's bytes depend on."""
+    options = asdict(config)
+    if config.layout == "carla-mvs":  # its records are older than these options, which do nothing there
+        options = {name: value for name, value in options.items() if name not in _EARTH_STUDIO_OPTIONS}
+    return options
 
 
 def _check(config: TownConfig) -> None:
@@ -87,6 +89,14 @@ def _check(config: TownConfig) -> None:
         raise SceneError(f"field_of_view is {config.field_of_view} degrees; choose one between 10 and 100.")
     if config.seed < 0:
         raise SceneError(f"seed is {config.seed}; choose one of 0 or more.")
+    if config.layout not in _WRITERS:
+        raise SceneError(f"There is no layout {config.layout!r}; choose among {', '.join(_WRITERS)}.")
+    # Near the poles east and north turn within the town; altitudes are those of land.
+    if not (abs(config.latitude) <= 89 and abs(config.longitude) <= 180 and -450 <= config.altitude <= 9000):
+        raise SceneError(
+            f"The town cannot be at latitude {config.latitude}, longitude {config.longitude}, altitude "
+            f"{config.altitude} m; choose -89 to 89, -180 to 180 degrees and -450 to 9000 m."
+        )
 
 
 def _is_finished(output: Path, record: dict) -> bool:
@@ -108,50 +118,21 @@ def _is_finished(output: Path, record: dict) -> bool:
 def _write_scene(config: TownConfig, record: dict, folder: Path) -> None:
     renderer = Renderer(build_town(config.seed), config.seed)
     flights = plan_cameras(config)
-    camera = camera_matrix(config)
-    labelled = set(labelled_indices(config.train_views, config.labelled_views))
+    writer = _WRITERS[config.layout](config, folder, labelled_indices(config.train_views, config.labelled_views))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=CONSOLE, transient=True) as progress:
         task = progress.add_task("Rendering the town", total=sum(len(poses) for poses in flights.values()))
         for split, poses in flights.items():
             for index, pose in enumerate(poses):
-                view = renderer.view(pose, camera, config.image_size, config.supersampling)
-                given = split != "train" or index in labelled
-                _write_view(folder, split, f"{index:04d}", view, pose, camera, given)
+                _write_view(writer, renderer, split, index, pose)
                 progress.advance(task)
     CLASSES.save(folder / "classes.json")
-    facts = {
-        "metres_per_unit": METRES_PER_UNIT,
-        "depth": "distance along the ray in scene units, inf for sky",
-        "labelled_views": [f"{index:04d}" for index in sorted(labelled)],
-        "sun_direction": [round(float(value), 6) for value in renderer.sun],
-    }
+    facts = {**writer.finish(), "sun_direction": [round(float(value), 6) for value in renderer.sun]}
     (folder / RECORD).write_text(json.dumps({**record, **facts}, indent=1) + "\n")
 
 
-def _write_view(
-    folder: Path, split: str, stem: str, view: View, pose: np.ndarray, camera: np.ndarray, labelled: bool
-) -> None:
-    scaled = pose.copy()
-    scaled[:3, 3] /= METRES_PER_UNIT
-    _write_png(folder / split / "rgb" / f"{stem}.png", view.rgb)
-    _write_matrix(folder / split / "pose" / f"{stem}.txt", scaled)
-    _write_matrix(folder / split / "intrinsics" / f"{stem}.txt", camera)
-    if labelled:
-        _write_png(folder / split / "label" / f"{stem}.png", view.label)
-    if split == "train":
-        _write_png(folder / "truth" / split / "label" / f"{stem}.png", view.label)
-    depth = folder / "truth" / split / "depth" / f"{stem}.npy"
-    depth.parent.mkdir(parents=True, exist_ok=True)
-    np.save(depth, (view.depth / METRES_PER_UNIT).astype(np.float32))
-
-
-def _write_png(path: Path, image: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image).save(path, format="PNG", compress_level=6)
-
-
-def _write_matrix(path: Path, matrix: np.ndarray) -> None:
-    """One line of 16 numbers, row by row, with all their digits."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(" ".join(repr(float(value)) for value in matrix.ravel()) + "\n")
+def _write_view(writer: SceneWriter, renderer: Renderer, split: str, index: int, pose: Float[ndarray, "4 4"]) -> None:
+    config = writer.config
+    camera = intrinsics(config)
+    view = renderer.view(pose, camera, config.image_size, config.supersampling)
+    writer.write_view(split, index, view, pose, camera)

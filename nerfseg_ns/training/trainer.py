@@ -3,7 +3,7 @@
 import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Optional, Type
+from typing import Any, Dict, Literal, Optional, Type
 
 import torch
 import yaml
@@ -11,6 +11,7 @@ from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from nerfseg_ns.errors import SceneError
+from nerfseg_ns.geo.georeference import FILE_NAME, METADATA_KEY
 
 
 @dataclass
@@ -38,6 +39,12 @@ class StagedTrainer(Trainer):
         self.last_step = config.max_num_iterations or config.pipeline.stages.total_steps
         config.max_num_iterations = self.last_step
         super().__init__(config, local_rank, world_size)
+
+    def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
+        super().setup(test_mode)
+        georeference = self.pipeline.datamanager.train_dataparser_outputs.metadata.get(METADATA_KEY)
+        if georeference is not None and self.local_rank == 0:
+            georeference.save(self.base_dir / FILE_NAME)
 
     def train(self) -> None:
         self.config.max_num_iterations = max(0, self.last_step - self._start_step)

@@ -1,4 +1,4 @@
-"""Reads label images: class-index or colour PNGs, colours in RGB or BGR order.
+"""Labels as PNGs: class indices or colours, colours in RGB or BGR order.
 
 Which of these a scene uses is decided once, over the colours of all its label files and the whole palette. One colour
 decides nothing: in Carla's newer list Rock is Sky with R and B swapped.
@@ -7,7 +7,7 @@ decides nothing: in Carla's newer list Rock is Sky with R and B swapped.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -15,11 +15,43 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Int, Shaped, UInt8
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import Problems, SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
-from nerfseg_ns.labels.pixels import LabelPixels, decode_label, describe_code, jpeg_error
+from nerfseg_ns.labels.photo_label import LabelOptions, PhotoLabel, Size, check_size
+from nerfseg_ns.labels.pixels import decode_label, describe_code, describe_unknown
 
 Encoding = Literal["index", "rgb", "bgr"]
+
+
+@dataclass(frozen=True)
+class PngLabel(PhotoLabel):
+    """A PNG of class indices or class colours."""
+
+    encoding: Encoding | None = None
+    """Set by `prepare`, which looks at all files of the scene."""
+
+    @classmethod
+    def own_classes(cls, labels: Sequence[PhotoLabel], options: LabelOptions) -> ClassTable:
+        """A built-in palette that fits the colours of all files."""
+        from nerfseg_ns.labels.palettes import choose_table  # palettes are chosen by how well they read the files
+
+        return choose_table(scan_labels([label.path for label in labels]), options.palette, options.encoding)
+
+    @classmethod
+    def prepare(
+        cls, labels: Sequence[PhotoLabel], sizes: Sequence[Size], table: ClassTable, options: LabelOptions
+    ) -> list[PhotoLabel]:
+        """Decides the encoding over all files and checks every file; see `PhotoLabel.prepare`."""
+        paths = [label.path for label in labels]
+        colors = scan_labels(paths, sizes)
+        encoding: Encoding = decide_encoding(colors, table) if options.encoding == "auto" else options.encoding
+        check_labels(paths, colors, table, encoding)
+        return [replace(label, encoding=encoding) for label in labels]
+
+    def read(self, table: ClassTable) -> UInt8[np.ndarray, "height width"]:
+        if self.encoding is None:
+            raise ValueError("prepare() decides how PNGs are read")
+        return read_label(self.path, table, self.encoding)
 
 
 @dataclass(frozen=True)
@@ -34,41 +66,12 @@ class LabelColors:
     """(index, colour code) as used in palette-mode PNGs."""
 
 
-def find_labels(folder: Path, stems: Sequence[str]) -> list[Path | None]:
-    """Finds the label file of each view.
-
-    Args:
-        folder: the folder of label PNGs; it need not exist.
-        stems: file stems of the photos.
-
-    Returns:
-        Per photo the PNG with its stem, None where there is none.
-
-    Raises:
-        SceneError: the folder holds a label that belongs to no photo, or JPEGs.
-    """
-    if not folder.is_dir():
-        return [None] * len(stems)
-    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    for path in files:
-        if path.suffix.lower() in (".jpg", ".jpeg"):
-            raise jpeg_error(path)
-    labels = {path.stem: path for path in files if path.suffix.lower() == ".png"}
-    strays = sorted(set(labels) - set(stems))
-    if strays:
-        raise SceneError(
-            f"{labels[strays[0]]} belongs to no photo ({len(strays)} such label files): a label has the file name of "
-            "its photo. Rename it, or move it out of the folder."
-        )
-    return [labels.get(stem) for stem in stems]
-
-
-def scan_labels(paths: Sequence[Path], sizes: Sequence[tuple[int, int]]) -> LabelColors:
+def scan_labels(paths: Sequence[Path], sizes: Sequence[Size] | None = None) -> LabelColors:
     """Decodes every label file once and collects the colours.
 
     Args:
         paths: the label files, at least one.
-        sizes: for each the (width, height) that it must have, that of its photo.
+        sizes: for each the size that it must have, that of its photo; None: any.
 
     Raises:
         SceneError: a file is unreadable, not a PNG of 8 bits a channel, or of another size than its photo; or some
@@ -77,13 +80,17 @@ def scan_labels(paths: Sequence[Path], sizes: Sequence[tuple[int, int]]) -> Labe
     seen = np.zeros(1 << 24, dtype=bool)
     embedded: set[tuple[int, int]] = set()
     kinds: dict[bool, Path] = {}
-    for path, size in zip(paths, sizes, strict=True):
-        pixels = decode_label(path)
-        _check_size(path, pixels, size)
-        kinds.setdefault(pixels.single_channel, path)
-        seen[pixels.codes[pixels.opaque]] = True
-        if pixels.embedded is not None:
-            embedded |= _used_entries(pixels)
+    problems = Problems()
+    for path, size in zip(paths, sizes or [None] * len(paths), strict=True):
+        with problems.collect():
+            pixels = decode_label(path)
+            kinds.setdefault(pixels.single_channel, path)
+            seen[pixels.codes[pixels.opaque]] = True
+            if pixels.embedded is not None:
+                embedded |= _used_entries(pixels)
+            if size is not None:
+                check_size(path, pixels.codes.shape, size)
+    problems.raise_found()
     if len(kinds) == 2:
         raise SceneError(
             f"{kinds[True]} has one channel (class indices), {kinds[False]} has colours: all label files of a scene "
@@ -119,8 +126,9 @@ def check_labels(paths: Sequence[Path], colors: LabelColors, table: ClassTable, 
     wrong_kind = colors.single_channel and encoding != "index"
     if classify(colors.codes, table, encoding)[1].all() and not wrong_kind:
         return
-    for path in paths:
-        read_label(path, table, encoding)
+    problems = Problems()
+    problems.each(lambda path: read_label(path, table, encoding), paths)
+    problems.raise_found()
 
 
 def read_label(
@@ -142,7 +150,7 @@ def read_label(
     """
     pixels = decode_label(path)
     if size is not None:
-        _check_size(path, pixels, size)
+        check_size(path, pixels.codes.shape, size)
     if pixels.single_channel and encoding != "index":
         raise SceneError(f"{path} has one channel (class indices) where colours in {encoding.upper()} are expected.")
     labels, known = classify(pixels.codes, table, encoding)
@@ -219,15 +227,6 @@ def _check_embedded(colors: LabelColors, table: ClassTable) -> None:
             )
 
 
-def _check_size(path: Path, pixels: LabelPixels, size: tuple[int, int]) -> None:
-    height, width = pixels.codes.shape
-    if (width, height) != tuple(size):
-        raise SceneError(
-            f"The label image {path} is {width} x {height} pixels, its photo {size[0]} x {size[1]}: a label has the "
-            "size of its photo. Resize it without interpolation (nearest neighbour), or draw it on the photo."
-        )
-
-
 def _unknown_error(
     path: Path,
     codes: Shaped[np.ndarray, "height width"],
@@ -236,13 +235,7 @@ def _unknown_error(
     encoding: Encoding,
 ) -> SceneError:
     """Says which colour or index, where, how many pixels and what to do, of the most frequent one that is wrong."""
-    if encoding == "index":
-        codes = codes & 0xFF
-    values, counts = np.unique(codes[unknown], return_counts=True)
-    worst = values[counts.argmax()]
-    row, column = np.argwhere(unknown & (codes == worst))[0]
-    where = f"{path}: {counts.max()} pixels, the first at row {row}, column {column}, hold"
-    others = f" {len(values) - 1} other values are wrong too." if len(values) > 1 else ""
+    worst, where, others = describe_unknown(path, codes & 0xFF if encoding == "index" else codes, unknown)
     if encoding == "index":
         return SceneError(
             f"{where} the class index {worst}, but the class table has {len(table)} classes (0 to {len(table) - 1}) "

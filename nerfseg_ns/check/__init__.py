@@ -1,0 +1,1 @@
+"""`nerfseg check`: what a scene is and everything that is wrong with it."""

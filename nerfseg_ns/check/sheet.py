@@ -1,0 +1,108 @@
+"""The contact sheet: photos of a scene with their labels blended in, and the legend."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
+from PIL import Image, ImageDraw, ImageFont
+
+from nerfseg_ns.check.facts import SceneFacts, SplitFacts
+from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
+from nerfseg_ns.utils.files import write_whole
+
+MAX_PHOTOS = 24
+COLUMNS = 4
+TILE_WIDTH = 360
+MARGIN = 12
+CAPTION = 24
+BLEND = 0.6
+"""How much of the label's colour is blended into the photo."""
+INK, PAPER = (28, 36, 48), (255, 255, 255)
+
+
+def write_sheet(facts: SceneFacts, path: Path) -> None:
+    """Writes the contact sheet.
+
+    Args:
+        facts: of the scene.
+        path: of the picture; PNG or JPEG by its suffix.
+    """
+    tiles = [_tile(split, index) for split, index in _choose(facts)]
+    height = max(tile.height for tile in tiles)
+    legend = _legend(facts, COLUMNS * (TILE_WIDTH + MARGIN) - MARGIN)
+    rows = math.ceil(len(tiles) / COLUMNS)
+    size = (COLUMNS * (TILE_WIDTH + MARGIN) + MARGIN, 2 * MARGIN + legend.height + rows * (height + MARGIN))
+    sheet = Image.new("RGB", size, PAPER)
+    sheet.paste(legend, (MARGIN, MARGIN))
+    for position, tile in enumerate(tiles):
+        row, column = divmod(position, COLUMNS)
+        sheet.paste(
+            tile, (MARGIN + column * (TILE_WIDTH + MARGIN), 2 * MARGIN + legend.height + row * (height + MARGIN))
+        )
+    write_whole(path, sheet.save)
+
+
+def blend_labels(
+    photo: UInt8[ndarray, "height width 3"], labels: UInt8[ndarray, "height width"], table: ClassTable
+) -> UInt8[ndarray, "height width 3"]:
+    """The photo with the classes' colours over it, where it is labelled; untouched elsewhere."""
+    colors = np.zeros((256, 3))
+    colors[: len(table)] = table.color_array
+    mixed = (1 - BLEND) * photo + BLEND * colors[labels]
+    return np.where((labels != IGNORE_INDEX)[..., None], mixed.round(), photo).astype(np.uint8)
+
+
+def _choose(facts: SceneFacts) -> list[tuple[SplitFacts, int]]:
+    """Labelled photos first, evenly over each split; then unlabelled ones, at least a few."""
+    photos = [(split, index) for split in facts.splits for index in range(len(split.outputs.image_filenames))]
+    labelled = [(split, index) for split, index in photos if split.labels.labels[index] is not None]
+    unlabelled = [(split, index) for split, index in photos if split.labels.labels[index] is None]
+    few = min(len(unlabelled), max(COLUMNS, MAX_PHOTOS - len(labelled)))
+    return _evenly(labelled, MAX_PHOTOS - few) + _evenly(unlabelled, few)
+
+
+def _evenly(items: list, count: int) -> list:
+    if len(items) <= count:
+        return items
+    return [items[index] for index in np.linspace(0, len(items) - 1, count).round().astype(int)]
+
+
+def _tile(split: SplitFacts, index: int) -> Image.Image:
+    """One photo with its labels and a caption."""
+    path = split.outputs.image_filenames[index]
+    with Image.open(path) as image:
+        height = max(1, round(TILE_WIDTH * image.height / image.width))
+        image.draft("RGB", (TILE_WIDTH, height))
+        photo = np.asarray(image.convert("RGB").resize((TILE_WIDTH, height)))
+    labels = split.labels.read(index, height, TILE_WIDTH)[..., 0].numpy()
+    tile = Image.new("RGB", (TILE_WIDTH, height + CAPTION), PAPER)
+    tile.paste(Image.fromarray(blend_labels(photo, labels, split.labels.table)), (0, 0))
+    state = "" if split.labels.labels[index] is not None else ", no labels"
+    ImageDraw.Draw(tile).text((2, height + 4), f"{path.name} ({split.name}{state})", fill=INK, font=_font())
+    return tile
+
+
+def _legend(facts: SceneFacts, width: int) -> Image.Image:
+    """The classes' colours and names in lines."""
+    font, line = _font(), 22
+    places, x, y = [], 0, 0
+    for name, color in zip(facts.table.names, facts.table.colors, strict=True):
+        length = 24 + math.ceil(font.getlength(name)) + 24
+        if x and x + length > width:
+            x, y = 0, y + line
+        places.append((x, y, name, color))
+        x += length
+    legend = Image.new("RGB", (width, y + line), PAPER)
+    draw = ImageDraw.Draw(legend)
+    for x, y, name, color in places:
+        draw.rectangle((x, y + 3, x + 15, y + 17), fill=color, outline=(160, 160, 160))
+        draw.text((x + 22, y + 1), name, fill=INK, font=font)
+    return legend
+
+
+def _font() -> ImageFont.FreeTypeFont:
+    return ImageFont.load_default(14)

@@ -1,0 +1,251 @@
+"""What the dataparsers of own photos share: checks, labels, splits, the ground plane, scale and georeference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from nerfstudio.cameras.camera_utils import auto_orient_and_center_poses
+from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
+from torch import Tensor
+
+from nerfseg_ns.dataparsers.frames import Frame, read_frames, require_frames
+from nerfseg_ns.dataparsers.ground_plane import ground_rotation
+from nerfseg_ns.dataparsers.poses import CAMERA_RADIUS
+from nerfseg_ns.dataparsers.splits import split_photos
+from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.labels.classes import ClassTable
+from nerfseg_ns.labels.find import FORMS, find_labels, open_label
+from nerfseg_ns.labels.label_maps import LabelMaps, require_labelled_pixels, resolve_labels
+from nerfseg_ns.labels.photo_label import PhotoLabel
+
+if TYPE_CHECKING:
+    from nerfseg_ns.dataparsers.labelled_photos import LabelledPhotosDataParserConfig
+    from nerfseg_ns.geo.local_frame import LocalFrame
+
+GEOREFERENCE_KEY = "georeference"
+"""Key of transforms.json that says where on the earth its origin is; its units are then metres, z up."""
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """A checked scene."""
+
+    meta: dict
+    folder: Path
+    frames: list[Frame]
+    labels: dict[Path, PhotoLabel]
+    """By the photo that is loaded."""
+    table: ClassTable
+    local_frame: LocalFrame | None
+
+
+class LabelledSceneMixin:
+    """Adds labels to one of nerfstudio's dataparsers.
+
+    Splits: train holds all labelled photos and the unlabelled ones that are not held out; val and test hold those held
+    out (see `eval_mode`), so that train and test together are all photos. Where every photo is labelled, val and test
+    are all photos too: PSNR and mIoU are then those of training photos. Lists of photos in the scene's files win.
+
+    A subclass reads the scene's files (`_read_meta`, `_loaded_photo`) and calls its parent (`_outputs_of_all`).
+    """
+
+    options: LabelledPhotosDataParserConfig
+    """The user's options; `config` is what the parent is given."""
+    _scene: _Scene | None = None
+
+    def _read_meta(self) -> tuple[Path, Path, dict]:
+        """The file (for messages), the folder that its paths are relative to, and the content of transforms.json."""
+        raise NotImplementedError
+
+    def _loaded_photo(self, file_path: Path, folder: Path) -> Path:
+        """The image that is loaded for a frame: the photo, or a copy of it that is scaled down."""
+        raise NotImplementedError
+
+    def _outputs_of_all(self, split: str) -> DataparserOutputs:
+        """The parent's outputs: all photos, or those that the scene's files list for the split."""
+        raise NotImplementedError
+
+    def _generate_dataparser_outputs(self, split: str = "train", **kwargs) -> DataparserOutputs:
+        """Reads one split.
+
+        Args:
+            split: "train", "val" or "test".
+
+        Returns:
+            nerfstudio's outputs with `LabelMaps` as `metadata["semantics"]`, a `Georeference` as
+            `metadata["georeference"]` if the scene has one, and, where it has sparse points, `points3D_xyz` and
+            `points3D_rgb`.
+
+        Raises:
+            SceneError: the scene is not usable; the message says where and what to do.
+        """
+        if self._scene is None:
+            self._scene = self._read_scene()
+        scene = self._scene
+        listed = _listed_split(scene.meta, split)
+        outputs = self._upright_outputs(scene, listed or "train")
+        if listed is None:
+            labelled = [photo in scene.labels for photo in outputs.image_filenames]
+            parts = split_photos(
+                [photo.name for photo in outputs.image_filenames],
+                labelled,
+                self.options.eval_mode,
+                self.options.eval_interval,
+                self.options.train_split_fraction,
+            )
+            outputs = _select(outputs, parts.train if split == "train" else parts.held_out)
+        labels = [scene.labels.get(photo) for photo in outputs.image_filenames]
+        if split == "train":
+            self._require_labels(labels, scene)
+        outputs.metadata["semantics"] = LabelMaps.of(labels, scene.table)
+        return outputs
+
+    def _read_scene(self) -> _Scene:
+        """Reads and checks everything but the parent's part."""
+        file, folder, meta = self._read_meta()
+        require_frames(meta, str(file))
+        problems, local_frame = Problems(), None
+        with problems.collect():
+            local_frame = _local_frame(meta, str(file))
+        frames = read_frames(meta, folder, str(file), lambda path: self._loaded_photo(path, folder), problems)
+        stems = [Path(str(frame["file_path"])).stem for frame in meta["frames"]]  # also of photos that are unusable
+        with problems.collect():
+            table, labels = self._read_labels(frames, stems, folder)
+        problems.raise_found()
+        return _Scene(meta, folder, frames, labels, table, local_frame)
+
+    def _read_labels(
+        self, frames: list[Frame], stems: list[str], folder: Path
+    ) -> tuple[ClassTable, dict[Path, PhotoLabel]]:
+        """Finds and checks the labels of the frames, which may be fewer than the scene's photos (`stems`)."""
+        problems, found = Problems(), {}
+        label_folder = folder / self.options.label_folder
+        photos = [frame.photo for frame in frames]
+        with problems.collect():
+            found = dict(zip(stems, find_labels(label_folder, stems, photos)))
+        for frame in frames:
+            if frame.label is not None:
+                with problems.collect():
+                    found[frame.photo.stem] = open_label(frame.label, frame.photo.stem)
+        problems.raise_found()
+        labels = [found[photo.stem] for photo in photos]
+        if any(found.values()) and not any(labels):
+            raise SceneError()  # nothing to add to what is wrong with the labelled photos
+        if not any(labels):
+            raise SceneError(
+                f"No photo is labelled: sought were {FORMS} in {label_folder}, for each labelled photo one with the "
+                "photo's stem as its name. Label at least one photo."
+            )
+        table, labels = resolve_labels(
+            labels,
+            [frame.label_size for frame in frames],
+            folder / "classes.json",
+            self.options.palette,
+            self.options.label_encoding,
+        )
+        return table, {photo: label for photo, label in zip(photos, labels, strict=True) if label is not None}
+
+    def _require_labels(self, labels: list[PhotoLabel | None], scene: _Scene) -> None:
+        if not any(labels):
+            raise SceneError(
+                f"None of the photos listed for training in {scene.folder} is labelled: sought were {FORMS} in "
+                f"{scene.folder / self.options.label_folder}. List a labelled photo for training too."
+            )
+        require_labelled_pixels(labels, scene.table)
+
+    def _upright_outputs(self, scene: _Scene, split: str) -> DataparserOutputs:
+        """The parent's outputs, turned upright and scaled into the unit sphere, with the georeference."""
+        poses = torch.from_numpy(np.array([frame.camera_to_world for frame in scene.frames])).float()
+        ground = "orientation_override" not in scene.meta and self.options.orientation_method == "ground"
+        upright = scene.local_frame is not None
+        # The parent is given all photos, scale and orientation; splitting and levelling follow here.
+        self.config = replace(
+            self.config,
+            eval_mode="fraction",
+            train_split_fraction=1.0,
+            orientation_method="none" if ground or upright else self.options.orientation_method,
+            auto_scale_poses=False,
+            scale_factor=self.options.scale_factor * self._auto_scale(poses),
+        )
+        try:
+            outputs = self._outputs_of_all(split)
+        except (AssertionError, KeyError, RuntimeError, ValueError) as error:  # nerfstudio's complaints
+            if isinstance(error, SceneError):
+                raise
+            raise SceneError(f"The scene in {scene.folder} is not usable: {error}") from error
+        if ground and not upright:
+            _rotate(outputs, ground_rotation(poses, outputs.metadata.get("points3D_xyz")))
+        _check_unit_sphere(outputs)
+        if scene.local_frame is not None:
+            _keep_georeference(outputs, scene)
+        return outputs
+
+    def _auto_scale(self, poses: Float[Tensor, "photos 4 4"]) -> float:
+        """The factor that brings the farthest camera to the wanted distance from the centre, 1 if not asked for."""
+        if not self.options.auto_scale_poses:
+            return 1.0
+        centred, _ = auto_orient_and_center_poses(poses, method="none", center_method=self.options.center_method)
+        return CAMERA_RADIUS / float(centred[:, :3, 3].norm(dim=-1).max())
+
+
+def _local_frame(meta: dict, where: str) -> LocalFrame | None:
+    if GEOREFERENCE_KEY not in meta:
+        return None
+    from nerfseg_ns.geo.georeference import read_origin
+
+    return read_origin(meta[GEOREFERENCE_KEY], where)
+
+
+def _listed_split(meta: dict, split: str) -> str | None:
+    """The split whose list in the scene is meant: val and test stand in for each other. None without lists."""
+    order = {"train": ("train",), "val": ("val", "test"), "test": ("test", "val")}[split]
+    if not any(f"{name}_filenames" in meta for name in ("train", "val", "test")):
+        return None
+    return next((name for name in order if f"{name}_filenames" in meta), split)
+
+
+def _check_unit_sphere(outputs: DataparserOutputs) -> None:
+    distance = float(outputs.cameras.camera_to_worlds[..., 3].norm(dim=-1).max())
+    if distance >= 1:
+        raise SceneError(
+            f"The farthest camera is {distance:.4g} from the origin, outside the unit sphere, where all cameras must "
+            "be: leave auto-scale-poses on, or choose a smaller scale-factor."
+        )
+
+
+def _keep_georeference(outputs: DataparserOutputs, scene: _Scene) -> None:
+    """Puts the georeference into the metadata: nerfstudio's transform goes from the file's coordinates, here metres."""
+    from nerfseg_ns.geo.georeference import METADATA_KEY, Georeference
+
+    if "applied_transform" in scene.meta or "applied_scale" in scene.meta:
+        raise SceneError(
+            f"The scene in {scene.folder} has a georeference and an applied_transform: a georeferenced scene keeps its "
+            "poses in metres, east, north, up. Remove one of them."
+        )
+    transform = outputs.dataparser_transform.double().numpy()
+    outputs.metadata[METADATA_KEY] = Georeference(scene.local_frame, transform, float(outputs.dataparser_scale))
+
+
+def _select(outputs: DataparserOutputs, indices: list[int]) -> DataparserOutputs:
+    """The outputs with some of the photos."""
+    depths = outputs.metadata.get("depth_filenames")
+    return replace(
+        outputs,
+        image_filenames=[outputs.image_filenames[index] for index in indices],
+        mask_filenames=outputs.mask_filenames and [outputs.mask_filenames[index] for index in indices],
+        cameras=outputs.cameras[torch.tensor(indices)],
+        metadata={**outputs.metadata, "depth_filenames": depths and [depths[index] for index in indices]},
+    )
+
+
+def _rotate(outputs: DataparserOutputs, rotation: Float[Tensor, "3 3"]) -> None:
+    """Turns cameras and sparse points about the origin, and the stored transform with them."""
+    outputs.cameras.camera_to_worlds = rotation @ outputs.cameras.camera_to_worlds
+    outputs.dataparser_transform = rotation @ outputs.dataparser_transform
+    if "points3D_xyz" in outputs.metadata:
+        outputs.metadata["points3D_xyz"] = outputs.metadata["points3D_xyz"] @ rotation.T

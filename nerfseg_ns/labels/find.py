@@ -1,0 +1,128 @@
+"""Finds the labels of photos in a folder, whatever form they have.
+
+    FOLDER/STEM.png                                     class indices or colours
+    FOLDER/labelmap.txt  FOLDER/SegmentationClass/...   a VOC export
+    FOLDER/STEM.json                                    LabelMe
+    FOLDER/*.json  FOLDER/annotations/*.json            COCO
+
+The folder may be that of the photos, where LabelMe puts its files; images in it are then photos, not labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.labels.json_labels import labels_in_json
+from nerfseg_ns.labels.photo_label import PhotoLabel
+from nerfseg_ns.labels.pixels import jpeg_error
+from nerfseg_ns.labels.png import PngLabel
+from nerfseg_ns.labels.voc import VocLabel, find_labelmap, find_masks
+
+FORMS = "PNGs, LabelMe or COCO JSONs, or a VOC export with its labelmap.txt"
+"""What labels may be, for messages."""
+
+_JPEG_SUFFIXES = (".jpg", ".jpeg")
+_COCO_FOLDER = "annotations"
+
+
+def find_labels(folder: Path, stems: Sequence[str], photos: Collection[Path] = ()) -> list[PhotoLabel | None]:
+    """Finds the labels of each photo.
+
+    Args:
+        folder: holds the label files; it need not exist.
+        stems: file stems of the photos.
+        photos: files that are no labels. Where they lie in the folder, no other image there is a label either, be it
+            a photo that the scene does not use.
+
+    Returns:
+        Per photo its labels, None where there are none.
+
+    Raises:
+        SceneError: all that is wrong: labels that belong to no photo, two for one photo, JPEGs, broken files.
+    """
+    if not folder.is_dir():
+        return [None] * len(stems)
+    problems = Problems()
+    found: dict[str, PhotoLabel] = {}
+    for path in _list_files(folder, photos, problems):
+        with problems.collect():
+            for stem, label in _labels_in(path):
+                with problems.collect():
+                    _refuse_second(found.setdefault(stem, label), label, stem)
+    problems.each(lambda stem: _refuse_stray(found[stem], stem, stems), sorted(set(found) - set(stems)))
+    problems.raise_found()
+    return [found.get(stem) for stem in stems]
+
+
+def open_label(path: Path, stem: str) -> PhotoLabel:
+    """The labels of one photo in a file that the scene names for it.
+
+    Raises:
+        SceneError: there is no such file, or it holds no labels of that photo.
+    """
+    if not path.is_file():
+        raise SceneError(f"There is no file {path}, which the scene names as the label of the photo {stem}.")
+    if path.suffix.lower() in _JPEG_SUFFIXES:
+        raise jpeg_error(path)
+    labels = dict(_labels_in(path))
+    # A file of one photo's labels may have a name of its own.
+    label = labels.get(stem) or (labels.get(path.stem) if len(labels) == 1 else None)
+    if label is None:
+        raise SceneError(f"{path} holds no labels of the photo {stem}; wanted are {FORMS}.")
+    return label
+
+
+def _list_files(folder: Path, photos: Collection[Path], problems: Problems) -> list[Path]:
+    """The files that may hold labels; notes JPEGs, which cannot."""
+    files = _visible_files(folder) + [path for path in _visible_files(folder / _COCO_FOLDER) if _is_json(path)]
+    with problems.collect():
+        files += find_masks(folder)
+    is_photo_folder = any(photo.parent.resolve() == folder.resolve() for photo in photos)
+    if is_photo_folder:
+        files = [path for path in files if _is_json(path)]
+    # Beside JSONs lie the JPEGs that were drawn on.
+    elif not any(map(_is_json, files)):
+        problems.each(_refuse_jpeg, files)
+    return [path for path in files if path not in photos]
+
+
+def _visible_files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+
+
+def _is_json(path: Path) -> bool:
+    return path.suffix.lower() == ".json"
+
+
+def _labels_in(path: Path) -> list[tuple[str, PhotoLabel]]:
+    """The labels that a file holds, with the stems of their photos."""
+    if _is_json(path):
+        return labels_in_json(path)
+    if path.suffix.lower() != ".png":
+        return []
+    labelmap = find_labelmap(path)
+    return [(path.stem, PngLabel(path) if labelmap is None else VocLabel(path, labelmap))]
+
+
+def _refuse_jpeg(path: Path) -> None:
+    if path.suffix.lower() in _JPEG_SUFFIXES:
+        raise jpeg_error(path)
+
+
+def _refuse_second(first: PhotoLabel, label: PhotoLabel, stem: str) -> None:
+    if first is not label:
+        raise SceneError(
+            f"The photo {stem} has two labels, {first.place} and {label.place}: which one counts? Move the other one "
+            "out of the folder."
+        )
+
+
+def _refuse_stray(label: PhotoLabel, stem: str, stems: Sequence[str]) -> None:
+    raise SceneError(
+        f"{label.place} belongs to no photo: there is none named {stem} among {len(stems)}. A label has the name of "
+        "its photo. Rename it, or move it out of the folder."
+    )

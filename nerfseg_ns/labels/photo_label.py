@@ -1,0 +1,92 @@
+"""What every form of label files gives: the labels of one photo."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import UInt8
+
+from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.labels.classes import ClassTable
+
+Size = tuple[int, int]
+"""Width and height, pixels."""
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """What a user may say about label files that do not say it themselves."""
+
+    palette: str = "auto"
+    """Name of a built-in palette, for a scene without a classes.json."""
+    encoding: Literal["auto", "index", "rgb", "bgr"] = "auto"
+    """How PNGs encode classes."""
+
+
+@dataclass(frozen=True)
+class PhotoLabel(ABC):
+    """The labels of one photo as they lie on disk. A subclass is a form of label files."""
+
+    path: Path
+    """The file; several photos may share one."""
+
+    @property
+    def place(self) -> str:
+        """Where these labels are, for messages: the file, and the place in it if it holds those of several photos."""
+        return str(self.path)
+
+    @classmethod
+    @abstractmethod
+    def own_classes(cls, labels: Sequence[PhotoLabel], options: LabelOptions) -> ClassTable:
+        """The classes that files of this form name themselves, for a scene without a classes.json.
+
+        Args:
+            labels: all of the scene that have this form, at least one.
+            options: what the user says.
+
+        Raises:
+            SceneError: the files do not tell, or cannot be read.
+        """
+
+    @classmethod
+    def prepare(
+        cls, labels: Sequence[PhotoLabel], sizes: Sequence[Size], table: ClassTable, options: LabelOptions
+    ) -> list[PhotoLabel]:
+        """Checks all labels of this form and returns them ready to be read.
+
+        Args:
+            labels: all of the scene that have this form, at least one.
+            sizes: for each the size that it must have, that of its photo.
+            table: the scene's classes.
+            options: what the user says.
+
+        Raises:
+            SceneError: everything that is wrong with them.
+        """
+        problems = Problems()
+        problems.each(lambda pair: check_size(pair[0].place, pair[0].read(table).shape, pair[1]), zip(labels, sizes))
+        problems.raise_found()
+        return list(labels)
+
+    @abstractmethod
+    def read(self, table: ClassTable) -> UInt8[np.ndarray, "height width"]:
+        """Class indices; IGNORE_INDEX wherever the file does not say a class.
+
+        Raises:
+            SceneError: the file cannot be read, or says a class that the table has not.
+        """
+
+
+def check_size(place: Path | str, shape: tuple[int, ...], size: Size) -> None:
+    """Raises SceneError if the labels [height, width] at a place have not the size of their photo."""
+    height, width = shape
+    if (width, height) != tuple(size):
+        raise SceneError(
+            f"The label {place} is {width} x {height} pixels, its photo {size[0]} x {size[1]}: a label has the size of "
+            "its photo. Resize it without interpolation (nearest neighbour), or draw it on the photo."
+        )

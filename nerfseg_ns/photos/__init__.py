@@ -1,0 +1,1 @@
+"""`nerfseg photos`: from a folder of photos to a scene with poses."""

@@ -1,0 +1,160 @@
+"""The steps that make a scene of photos, one after the other."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+import pycolmap
+from jaxtyping import Float64
+
+from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.photos.align import Alignment, align, local_positions
+from nerfseg_ns.photos.config import PhotosConfig
+from nerfseg_ns.photos.copies import copy_photo
+from nerfseg_ns.photos.find_photos import FEWEST, Photo
+from nerfseg_ns.photos.pairs import choose_matching, find_pairs
+from nerfseg_ns.photos.progress import progress_bar, say
+from nerfseg_ns.photos.reconstruct import Reconstructor
+from nerfseg_ns.photos.summary import summarise
+from nerfseg_ns.photos.write_scene import registered, write_scene
+
+
+class SceneMaker:
+    """Makes one scene in a folder.
+
+    Args:
+        photos: all, sorted by name.
+        cameras: which of them share a lens calibration, as positions in the list.
+        config: options.
+        folder: of the scene, empty but for `work`.
+        work: folder for what is not kept.
+    """
+
+    def __init__(
+        self, photos: list[Photo], cameras: list[list[int]], config: PhotosConfig, folder: Path, work: Path
+    ) -> None:
+        self.photos, self.cameras, self.config, self.folder, self.work = photos, cameras, config, folder, work
+        self.copies = work / "photos"
+        # COLMAP's lists are separated by white space, so it knows the photos by number.
+        self.keys = [f"{index:06d}{Path(photo.name).suffix}" for index, photo in enumerate(photos)]
+        self.places = {
+            photo.name: photo.exif.position for photo in photos if config.use_gps and photo.exif.position is not None
+        }
+        self.seconds: dict[str, float] = {}
+
+    def make(self) -> dict[str, Any]:
+        """Makes the scene.
+
+        Returns:
+            Its figures.
+
+        Raises:
+            SceneError: a photo cannot be read, or too few photos get a pose.
+        """
+        say(self._found())
+        matching = choose_matching(self.config.matching, len(self.photos), len(self.places))
+        with self._timed("copying"):
+            self._copy()
+        models = self._reconstruct(matching)
+        self._check_registered(models)
+        with self._timed("writing"):
+            self._give_names(models[0])
+            alignment, note = self._align(models[0])
+            write_scene(self.folder, models[0], alignment.frame if alignment else None)
+        located = [image.name for image in registered(models[0]) if image.name in self.places]
+        seconds = {**self.seconds, "total": sum(self.seconds.values())}
+        return summarise(self.photos, models, alignment, located, note, seconds)
+
+    def _found(self) -> str:
+        sizes = [f"{width} x {height}" for width, height in sorted({photo.size for photo in self.photos})]
+        shown = ", ".join(sizes[:3]) + (", ..." if len(sizes) > 3 else "")
+        cameras = "one camera" if len(self.cameras) == 1 else f"{len(self.cameras)} cameras"
+        gps = f"{len(self.places)} with a GPS position" if self.config.use_gps else "GPS left aside"
+        return f"{len(self.photos)} photos ({shown} pixels), {cameras}, {gps}"
+
+    def _copy(self) -> None:
+        self.copies.mkdir()
+        problems = Problems()
+        with progress_bar("Copying photos", len(self.photos)) as report:
+            for index, (photo, key) in enumerate(zip(self.photos, self.keys)):
+                with problems.collect():
+                    copy_photo(photo, self.copies / key, self.config.max_image_side)
+                report(index + 1)
+        problems.raise_found()
+
+    def _reconstruct(self, matching: str) -> list[pycolmap.Reconstruction]:
+        """The models that come out, the largest first."""
+        count = len(self.photos)
+        pairs = find_pairs(matching, self._positions())
+        reconstructor = Reconstructor(self.copies, self.work, self.config)
+        with self._timed("features"):
+            groups = [[self.keys[index] for index in group] for group in self.cameras]
+            reconstructor.find_features(groups, shared=self.config.single_camera != "never")
+        say(f"Features found in {self.seconds['features']:.0f} s")
+        with self._timed("matching"):
+            reconstructor.match(self.keys, pairs)
+        say(f"{len(pairs)} pairs compared in {self.seconds['matching']:.0f} s ({matching} matching)")
+        with self._timed("placing"):
+            models = reconstructor.place(count)
+        say(f"{_size(models)} of {count} photos placed in {self.seconds['placing']:.0f} s")
+        return models
+
+    def _positions(self) -> list[Optional[Float64[np.ndarray, " 3"]]]:
+        """Of all photos in metres, None where there is none; all at one height, for altitudes are often far off."""
+        if not self.places:
+            return [None] * len(self.photos)
+        level = local_positions(list(self.places.values()))[1] * (1.0, 1.0, 0.0)
+        by_name = dict(zip(self.places, level))
+        return [by_name.get(photo.name) for photo in self.photos]
+
+    def _check_registered(self, models: list[pycolmap.Reconstruction]) -> None:
+        count, placed = len(self.photos), _size(models)
+        needed = max(FEWEST, math.ceil(self.config.min_registered * count))
+        if placed >= needed:
+            return
+        apart = f", which fell apart into {len(models)} scenes" if len(models) > 1 else ""
+        raise SceneError(
+            f"Poses were found for only {placed} of {count} photos{apart}; at least {needed} are needed. The usual "
+            "reasons: neighbouring photos overlap too little (two thirds of each is a good measure); they are blurred; "
+            "they show mostly water, snow or sky; they were taken at different places. What helps: more photos in "
+            "between, leaving out those that do not belong, --matching exhaustive, --max-features 16384; a lower "
+            "--min-registered takes what there is. Nothing was written."
+        )
+
+    def _give_names(self, model: pycolmap.Reconstruction) -> None:
+        """Gives the photos their own names again and moves those with a pose into the scene."""
+        names = {key: photo.name for key, photo in zip(self.keys, self.photos)}
+        (self.folder / "images").mkdir()
+        for image in model.images.values():
+            key, image.name = image.name, names[image.name]
+            if image.has_pose:
+                (self.copies / key).rename(self.folder / "images" / image.name)
+
+    def _align(self, model: pycolmap.Reconstruction) -> tuple[Optional[Alignment], str]:
+        """Turns the model to the earth if it can be; also says in words how that went."""
+        if not self.places:
+            why = "the photos' EXIF has no GPS positions" if self.config.use_gps else "GPS is left aside"
+            return None, f"Not georeferenced: {why}. Units and axes are arbitrary; training levels the scene."
+        images = [image for image in registered(model) if image.name in self.places]
+        centres = np.array([image.projection_center() for image in images]).reshape(-1, 3)
+        alignment, note = align(centres, [self.places[image.name] for image in images], self.config.seed)
+        if alignment is not None:
+            model.transform(alignment.similarity)
+        return alignment, note
+
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[step] = time.perf_counter() - start
+
+
+def _size(models: list[pycolmap.Reconstruction]) -> int:
+    """Photos with a pose in the largest model."""
+    return models[0].num_reg_images() if models else 0

@@ -1,0 +1,39 @@
+"""The town in the Carla-MVS layout: posed trees, scaled into the unit sphere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxtyping import Float
+from numpy import ndarray
+
+from nerfseg_ns.town.cameras import METRES_PER_UNIT
+from nerfseg_ns.town.render import View
+from nerfseg_ns.town.scene_writer import SceneWriter, write_depth, write_matrix, write_png
+
+
+class CarlaMVSWriter(SceneWriter):
+    """`{train,validation,test}/{rgb,pose,intrinsics,label}` and, apart, `truth`."""
+
+    def write_view(
+        self, split: str, index: int, view: View, pose: Float[ndarray, "4 4"], camera: Float[ndarray, "4 4"]
+    ) -> None:
+        stem = f"{index:04d}"
+        folder, truth = self.folder / split, self.folder / "truth" / split
+        scaled = pose.copy()
+        scaled[:3, 3] /= METRES_PER_UNIT
+        write_png(folder / "rgb" / f"{stem}.png", view.rgb)
+        write_matrix(folder / "pose" / f"{stem}.txt", scaled)
+        write_matrix(folder / "intrinsics" / f"{stem}.txt", camera)
+        if split != "train" or index in self.labelled:
+            write_png(folder / "label" / f"{stem}.png", view.label)
+        if split == "train":
+            write_png(truth / "label" / f"{stem}.png", view.label)
+        write_depth(truth / "depth" / f"{stem}.npy", view.depth / METRES_PER_UNIT)
+
+    def finish(self) -> dict[str, Any]:
+        return {
+            "metres_per_unit": METRES_PER_UNIT,
+            "depth": "distance along the ray in scene units, inf for sky",
+            "labelled_views": [f"{index:04d}" for index in self.labelled],
+        }

@@ -1,0 +1,62 @@
+"""Writes files and folders so that they appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nerfseg_ns.errors import SceneError
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Writes a file so that it appears whole or not at all.
+
+    Args:
+        path: of the file; its folder is made.
+        write: writes the file to the path that it is given, which has the same suffix.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.stem}.part{path.suffix}")
+    try:
+        write(beside)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file, whole or not at all."""
+    write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+
+
+@contextmanager
+def new_folder(output: Path) -> Iterator[Path]:
+    """Makes a folder that appears under its name only if the block ends without an error.
+
+    Args:
+        output: the folder to make; it must not exist yet, or be empty.
+
+    Yields:
+        The folder to write into, beside the final one.
+
+    Raises:
+        SceneError: the place cannot be written to.
+    """
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    except OSError as error:
+        raise SceneError(f"Cannot write {output}: {error.strerror or error}. Choose another place.") from error
+    try:
+        yield beside
+        beside.chmod(0o755)
+        if output.exists():
+            output.rmdir()
+        os.replace(beside, output)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
