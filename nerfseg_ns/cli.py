@@ -20,7 +20,7 @@ def town(
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")],
     config: Annotated[TownConfig, tyro.conf.arg(name="")],
 ) -> None:
-    """Make the built-in town: an aerial scene with exact labels in the Carla-MVS layout.
+    """Make the built-in town: an aerial scene with exact labels, in the Carla-MVS layout or as Earth Studio footage.
 
     Args:
         out: Folder to write; must not exist yet, be empty, or hold this very town already.
@@ -29,7 +29,8 @@ def town(
     from nerfseg_ns.town.make import make_town
 
     folder = make_town(config, out)
-    print(f"The town is in {folder}. Train on it with: ns-train nerfseg-fast --data {folder}")
+    dataparser = "" if config.layout == "carla-mvs" else " google-earth-data"
+    print(f"The town is in {folder}. Train on it with: ns-train nerfseg-fast{dataparser} --data {folder}")
 
 
 def demo(config: Annotated[DemoConfig, tyro.conf.arg(name="")]) -> None:

@@ -132,15 +132,17 @@ def small_config(method: str):
 def make_trainer(tmp_path) -> Callable:
     """Small trainers in this process, seeded, set up and ready to step.
 
-    `make_trainer(scene, implicit, semantic, method="nerfseg-fast", **fields of the trainer's config)`.
+    `make_trainer(scene, implicit, semantic, method="nerfseg-fast", dataparser=None, **fields of the trainer's config)`;
+    `dataparser` is the config of another one than the method's own.
     """
     import torch
 
-    def make(scene: Path, implicit: int, semantic: int, method: str = "nerfseg-fast", **changes):
+    def make(scene: Path, implicit: int, semantic: int, method: str = "nerfseg-fast", dataparser=None, **changes):
         torch.manual_seed(0)
         random.seed(0)
         config = small_config(method)
         config.pipeline.stages.implicit_steps, config.pipeline.stages.semantic_steps = implicit, semantic
+        config.pipeline.datamanager.dataparser = dataparser or config.pipeline.datamanager.dataparser
         config.pipeline.datamanager.dataparser.data = scene
         config.machine.device_type = "cpu"
         config.output_dir, config.experiment_name, config.timestamp = tmp_path, "test", "run"

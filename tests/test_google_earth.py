@@ -15,6 +15,7 @@ from scenes import HEIGHT, TABLE, WIDTH, label_array, noise, save_image
 from nerfseg_ns.dataparsers.google_earth import GoogleEarthDataParserConfig
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.geo.earth_studio import EARTH_RADIUS, Track, write_track
+from nerfseg_ns.geo.georeference import FILE_NAME, Georeference
 from nerfseg_ns.geo.local_frame import LocalFrame
 from nerfseg_ns.town.cameras import look_at
 from nerfseg_ns.town.config import TownConfig
@@ -287,3 +288,15 @@ def test_the_same_town_is_rendered_in_both_layouts(town: Path, tmp_path: Path):
 def test_no_town_at_the_pole(tmp_path: Path):
     with pytest.raises(SceneError, match="cannot be at latitude 90"):
         make_town(replace(TOWN, latitude=90.0), tmp_path / "town")
+
+
+def test_a_run_keeps_the_georeference(town: Path, make_trainer):
+    trainer = make_trainer(town, 1, 1, dataparser=GoogleEarthDataParserConfig())
+    kept = Georeference.load(trainer.base_dir / FILE_NAME)
+    track_point = kept.to_geodetic(np.zeros(3))
+    np.testing.assert_allclose(track_point, [TOWN.latitude, TOWN.longitude, TOWN.altitude], atol=1e-6)
+    cameras = trainer.pipeline.datamanager.train_dataset.cameras
+    truth = np.loadtxt(sorted((town / "truth" / "train" / "pose").iterdir())[0]).reshape(4, 4)
+    np.testing.assert_allclose(kept.to_local(cameras.camera_to_worlds[0, :, 3].numpy()), truth[:3, 3], atol=1e-4)
+    scale = trainer.pipeline.datamanager.train_dataparser_outputs.dataparser_scale
+    assert kept.metres_per_unit == pytest.approx(1 / scale)

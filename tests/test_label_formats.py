@@ -96,7 +96,7 @@ def test_a_scene_trains_on_labels_of_any_form(tmp_path, form):
 
 
 def test_labelme_files_beside_the_photos(tmp_path):
-    """PNG photos and such that the scene does not use are no labels; sparse shapes are."""
+    """PNG photos and such that the scene does not use are no labels; sparse shapes are, and the PNG of a JPEG."""
     folder = tmp_path / "images"
     for stem in ("a", "b", "unused"):
         save_image(folder / f"{stem}.png", noise(0))
@@ -107,6 +107,10 @@ def test_labelme_files_beside_the_photos(tmp_path):
     expected = np.full((HEIGHT, WIDTH), IGNORE_INDEX)
     expected[2:5, 1:4] = 1
     assert first is None and np.array_equal(second, expected)
+    save_image(folder / "c.jpg", noise(0))
+    save_image(folder / "c.png", label_array(0))
+    _, read = read_all(folder, ["a", "b", "c"], photos=[*photos, folder / "c.jpg"])
+    assert np.array_equal(read[2], label_array(0))
 
 
 def test_jpegs_beside_jsons_are_what_was_drawn_on(tmp_path):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from nerfstudio.cameras.cameras import CameraType
 from scenes import HEIGHT, WIDTH, label_array, save_image, write_photos
 
 from nerfseg_ns.data.dataset import LabelledDataset
@@ -155,59 +156,57 @@ def test_labels_of_photos_that_are_loaded_scaled_down(tmp_path):
     assert np.array_equal(item["semantics"][..., 0].numpy(), label_array(0)[1::2, 1::2])
 
 
-def spoil_frames(change):
-    def spoil(root):
-        meta = json.loads((root / "transforms.json").read_text())
-        change(meta)
-        (root / "transforms.json").write_text(json.dumps(meta))
-
-    return spoil
-
-
-def short_matrix(meta):
-    meta["frames"][3]["transform_matrix"] = meta["frames"][3]["transform_matrix"][:3]
-
-
-def scaled_matrix(meta):
-    meta["frames"][3]["transform_matrix"][0][0] = 2.0
-
-
-def no_labels(root):
-    for path in (root / "labels").iterdir():
-        path.unlink()
-
-
-def same_stem(root):
-    save_image(root / "more" / "p00.png", np.zeros((HEIGHT, WIDTH, 3), np.uint8))
-    spoil_frames(lambda meta: meta["frames"][3].update(file_path="more/p00.png"))(root)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda root: (root / "transforms.json").unlink(), "Cannot read .*transforms.json"),
-        (lambda root: (root / "transforms.json").write_text("{"), "Cannot read .*transforms.json"),
-        (spoil_frames(lambda meta: meta["frames"].clear()), "lists no photos"),
-        (spoil_frames(short_matrix), "transform_matrix of images/p03.png is not a 4 x 4 matrix"),
-        (spoil_frames(scaled_matrix), "transform_matrix of images/p03.png is no rigid"),
-        (spoil_frames(lambda meta: meta.pop("fl_x")), "transforms.json has no fl_x: the camera's intrinsics"),
-        (spoil_frames(lambda meta: meta.update(ply_file_path="none.ply")), "Cannot read the sparse points .*none.ply"),
-        (lambda root: (root / "images" / "p00.png").unlink(), "Cannot read the photo .*p00.png"),
-        (lambda root: (root / "images" / "p07.png").unlink(), "There is no photo .*p07.png"),
-        (no_labels, "No photo is labelled: sought were .* in .*labels"),
-        (same_stem, "2 photos of .* are named p00"),
-        (lambda root: save_image(root / "labels" / "other.png", label_array(0)), "other.png belongs to no photo"),
-        (lambda root: save_image(root / "labels" / "p05.png", label_array(0, size=(6, 4))), "6 x 4 .* 12 x 8"),
-        (lambda root: save_image(root / "labels" / "p05.png", label_array(0) + 3), "hold the class index [345]"),
-        (lambda root: (root / "classes.json").unlink(), "Write a classes.json"),
-    ],
-)
-def test_a_mismatch_is_one_message(tmp_path, spoil, message):
+def test_a_frame_names_its_own_label(tmp_path):
     write_photos(tmp_path)
-    load(tmp_path)
-    spoil(tmp_path)
-    with pytest.raises(SceneError, match=message):
-        load(tmp_path)
+    save_image(tmp_path / "drawn" / "mine.png", label_array(7))
+    meta = json.loads((tmp_path / "transforms.json").read_text())
+    meta["frames"][3]["label_path"] = "drawn/mine.png"
+    (tmp_path / "transforms.json").write_text(json.dumps(meta))
+    dataset = LabelledDataset(load(tmp_path))
+    assert [stems(load(tmp_path))[index] for index in dataset.label_maps.labelled] == ["p00", "p03", "p05"]
+    assert np.array_equal(dataset[dataset.label_maps.labelled[1]]["semantics"][..., 0].numpy(), label_array(7))
+
+
+# Cameras
+
+
+def test_distortion_and_camera_model_reach_the_cameras(tmp_path):
+    lens = {"k1": 0.1, "k2": -0.02, "k3": 0.003, "k4": 0.0004}
+    write_photos(tmp_path, camera_model="OPENCV_FISHEYE", **lens)
+    cameras = load(tmp_path).cameras
+    assert (cameras.camera_type == CameraType.FISHEYE.value).all()
+    assert cameras.distortion_params[0].tolist() == pytest.approx([*lens.values(), 0, 0])
+
+
+def test_each_photo_may_have_its_own_camera(tmp_path):
+    write_photos(tmp_path)
+    meta = json.loads((tmp_path / "transforms.json").read_text())
+    camera = {key: meta.pop(key) for key in ("w", "h", "fl_x", "fl_y", "cx", "cy")}
+    for index, frame in enumerate(meta["frames"]):
+        frame.update(camera, fl_x=10.0 + index)
+    frame.update(w=6, h=4, cx=3, cy=2)
+    save_image(tmp_path / frame["file_path"], np.zeros((4, 6, 3), np.uint8))
+    (tmp_path / "transforms.json").write_text(json.dumps(meta))
+    cameras = load(tmp_path, eval_mode="all").cameras
+    assert cameras.fx[:, 0].tolist() == [10.0 + index for index in range(12)]
+    assert cameras.width[:, 0].tolist() == [12] * 11 + [6]
+
+
+# Georeference
+
+
+def test_a_georeferenced_scene_keeps_up_and_metres(tmp_path):
+    origin = {"latitude": 47.0, "longitude": 8.0, "altitude": 400.0}
+    write_photos(tmp_path, georeference={"origin": origin})
+    outputs = load(tmp_path, eval_mode="all")
+    georeference = outputs.metadata["georeference"]
+    assert (georeference.frame.latitude, georeference.frame.longitude) == (47.0, 8.0)
+    frames = json.loads((tmp_path / "transforms.json").read_text())["frames"]
+    metres = np.array([frame["transform_matrix"] for frame in frames])[:, :3, 3]
+    positions = outputs.cameras.camera_to_worlds[..., 3].numpy()
+    np.testing.assert_allclose(georeference.to_local(positions), metres, atol=1e-5)
+    # The cameras look along the file's +z, which the ground's method would call down; metres say that it is up.
+    torch.testing.assert_close(outputs.cameras.camera_to_worlds[:, :, 2], torch.tensor([[0.0, 0, -1]]).expand(12, 3))
 
 
 # The real scene

@@ -23,6 +23,7 @@ from nerfstudio.cameras.cameras import Cameras, CameraType
 from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataParserConfig, DataparserOutputs
 from nerfstudio.data.scene_box import SceneBox
 
+from nerfseg_ns.dataparsers.detect import detect_dataparser
 from nerfseg_ns.dataparsers.photo_file import PHOTO_MODES
 from nerfseg_ns.dataparsers.posed_tree import INDEX_MODES, SPLIT_FOLDERS, View, check_scene, read_views
 from nerfseg_ns.errors import Problems, SceneError
@@ -158,7 +159,7 @@ def _read_tree(data: Path, modes: Sequence[str] = PHOTO_MODES) -> dict[str, list
     if not (data / "train").is_dir():
         raise SceneError(
             f"There is no folder {data / 'train'}: a scene in the Carla-MVS layout has train/, validation/ and test/, "
-            "each with rgb/, pose/ and intrinsics/. Is --data the scene's own folder?"
+            f"each with rgb/, pose/ and intrinsics/. {_other_layout(data)}"
         )
     problems, views = Problems(), {}
     for name in SPLIT_FOLDERS:
@@ -167,6 +168,15 @@ def _read_tree(data: Path, modes: Sequence[str] = PHOTO_MODES) -> dict[str, list
                 views[name] = read_views(data / name, modes)
     problems.raise_found()
     return views
+
+
+def _other_layout(data: Path) -> str:
+    """What to do with a folder that is no tree: this dataparser is the one that is taken where none is named."""
+    try:
+        name = detect_dataparser(data)
+    except SceneError:
+        return "Is --data the scene's own folder?"
+    return f"This looks like a scene for {name}: name it, as in ns-train nerfseg-fast {name} --data {data}"
 
 
 def _classes_file(config: CarlaMVSDataParserConfig) -> Path:

@@ -36,7 +36,7 @@ def detect_dataparser(scene: Path) -> str:
         return LABELLED_PHOTOS
     if (scene / "train").is_dir():
         return CARLA_MVS
-    if any(_is_track(path) for path in sorted(scene.glob("*.json"))):
+    if any(is_track(path) for path in sorted(scene.glob("*.json"))):
         return GOOGLE_EARTH
     raise SceneError(
         f"{scene} is no scene: sought were transforms.json or a COLMAP model (own photos; nerfseg photos makes one "
@@ -48,10 +48,10 @@ def detect_dataparser(scene: Path) -> str:
 def _of_json(file: Path) -> str:
     if file.suffix != ".json":
         raise SceneError(f"{file} is a file; name the folder of the scene.")
-    return GOOGLE_EARTH if _is_track(file) else LABELLED_PHOTOS
+    return GOOGLE_EARTH if is_track(file) else LABELLED_PHOTOS
 
 
-def _is_track(path: Path) -> bool:
+def is_track(path: Path) -> bool:
     """Whether a JSON is Earth Studio's: by its text, so that one that is cut off is known too."""
     try:
         return '"cameraFrames"' in path.read_text(encoding="utf-8", errors="replace")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from pathlib import Path
 
+from nerfseg_ns.dataparsers.detect import is_track
 from nerfseg_ns.dataparsers.photo_file import PHOTO_SUFFIXES
 from nerfseg_ns.errors import Problems, SceneError
 
@@ -35,7 +35,7 @@ def find_tracking_file(data: Path) -> Path:
         raise SceneError(f"There is no folder {data}; --data is the folder with Earth Studio's tracking JSON.")
     candidates = sorted(path for path in data.glob("*.json") if path.name != _CLASSES and not path.name.startswith("."))
     if len(candidates) > 1:  # only then are they read twice
-        candidates = [path for path in candidates if _is_track(path)] or candidates
+        candidates = [path for path in candidates if is_track(path)] or candidates
     if len(candidates) == 1:
         return candidates[0]
     wanted = f"{data} is to hold one JSON with Earth Studio's 3D tracking data, beside {_CLASSES}"
@@ -119,14 +119,6 @@ def read_test_list(folder: Path) -> list[str] | None:
     if not names:
         raise SceneError(f"{path} names no frame: write one frame's name a line, or remove the file.")
     return names
-
-
-def _is_track(path: Path) -> bool:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(content, dict) and "cameraFrames" in content
 
 
 def _images(folder: Path) -> list[Path]:

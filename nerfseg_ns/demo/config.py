@@ -40,3 +40,5 @@ class DemoConfig:
         ):
             if value is not None and value < 1:
                 raise SceneError(f"--{name} is {value}; the demo needs at least 1.")
+        if self.town.layout != "carla-mvs":
+            raise SceneError(f"The demo's town is in the Carla-MVS layout; leave out --layout {self.town.layout}.")

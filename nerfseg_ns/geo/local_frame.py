@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float64
-from pyproj import Transformer
 
 from nerfseg_ns.errors import SceneError
+
+if TYPE_CHECKING:
+    from pyproj import Transformer
 
 Points = Float64[np.ndarray, "*points 3"]
 
@@ -44,7 +47,7 @@ class LocalFrame:
     @classmethod
     def at_ecef(cls, position: Float64[np.ndarray, " 3"], earth_radius: float | None = None) -> LocalFrame:
         """The frame whose origin is at an earth-centred, earth-fixed position in metres."""
-        longitude, latitude, altitude = Transformer.from_pipeline(
+        longitude, latitude, altitude = _pipeline(
             f"+proj=pipeline +step +inv +proj=cart {_earth(earth_radius)} "
             "+step +proj=unitconvert +xy_in=rad +xy_out=deg"
         ).transform(*np.asarray(position, dtype=np.float64))
@@ -75,7 +78,7 @@ class LocalFrame:
     @cached_property
     def ecef_origin(self) -> Float64[np.ndarray, " 3"]:
         """The origin, earth-centred, earth-fixed, metres."""
-        to_ecef = Transformer.from_pipeline(
+        to_ecef = _pipeline(
             "+proj=pipeline +step +proj=unitconvert +xy_in=deg +xy_out=rad "
             f"+step +proj=cart {_earth(self.earth_radius)}"
         )
@@ -92,10 +95,16 @@ class LocalFrame:
     @cached_property
     def _geodetic_to_local(self) -> Transformer:
         earth = _earth(self.earth_radius)
-        return Transformer.from_pipeline(
+        return _pipeline(
             f"+proj=pipeline +step +proj=unitconvert +xy_in=deg +xy_out=rad +step +proj=cart {earth} +step "
             f"+proj=topocentric {earth} +lat_0={self.latitude} +lon_0={self.longitude} +h_0={self.altitude}"
         )
+
+
+def _pipeline(steps: str) -> Transformer:
+    from pyproj import Transformer  # a tenth of a second, which runs without a georeference need not wait
+
+    return Transformer.from_pipeline(steps)
 
 
 def _earth(radius: float | None) -> str:

@@ -5,7 +5,8 @@
     FOLDER/STEM.json                                    LabelMe
     FOLDER/*.json  FOLDER/annotations/*.json            COCO
 
-The folder may be that of the photos, where LabelMe puts its files; images in it are then photos, not labels.
+The folder may be that of the photos, where LabelMe puts its files. Labels in it are then JSONs, and PNGs that have the
+name of a photo but are not it (IMG.png beside IMG.jpg); all other images are photos, though the scene may not use them.
 """
 
 from __future__ import annotations
@@ -33,8 +34,7 @@ def find_labels(folder: Path, stems: Sequence[str], photos: Collection[Path] = (
     Args:
         folder: holds the label files; it need not exist.
         stems: file stems of the photos.
-        photos: files that are no labels. Where they lie in the folder, no other image there is a label either, be it
-            a photo that the scene does not use.
+        photos: the photos' own files, which may lie in the folder.
 
     Returns:
         Per photo its labels, None where there are none.
@@ -46,7 +46,7 @@ def find_labels(folder: Path, stems: Sequence[str], photos: Collection[Path] = (
         return [None] * len(stems)
     problems = Problems()
     found: dict[str, PhotoLabel] = {}
-    for path in _list_files(folder, photos, problems):
+    for path in _list_files(folder, stems, photos, problems):
         with problems.collect():
             for stem, label in _labels_in(path):
                 with problems.collect():
@@ -74,18 +74,18 @@ def open_label(path: Path, stem: str) -> PhotoLabel:
     return label
 
 
-def _list_files(folder: Path, photos: Collection[Path], problems: Problems) -> list[Path]:
+def _list_files(folder: Path, stems: Sequence[str], photos: Collection[Path], problems: Problems) -> list[Path]:
     """The files that may hold labels; notes JPEGs, which cannot."""
     files = _visible_files(folder) + [path for path in _visible_files(folder / _COCO_FOLDER) if _is_json(path)]
     with problems.collect():
         files += find_masks(folder)
-    is_photo_folder = any(photo.parent.resolve() == folder.resolve() for photo in photos)
-    if is_photo_folder:
-        files = [path for path in files if _is_json(path)]
-    # Beside JSONs lie the JPEGs that were drawn on.
-    elif not any(map(_is_json, files)):
+    if any(photo.parent.resolve() == folder.resolve() for photo in photos):
+        own = {photo.name for photo in photos}
+        beside_a_photo = [path for path in files if path.stem in stems and path.name not in own]
+        return [path for path in files if _is_json(path)] + [path for path in beside_a_photo if _is_png(path)]
+    if not any(map(_is_json, files)):  # beside JSONs lie the JPEGs that were drawn on
         problems.each(_refuse_jpeg, files)
-    return [path for path in files if path not in photos]
+    return files
 
 
 def _visible_files(folder: Path) -> list[Path]:
@@ -98,11 +98,15 @@ def _is_json(path: Path) -> bool:
     return path.suffix.lower() == ".json"
 
 
+def _is_png(path: Path) -> bool:
+    return path.suffix.lower() == ".png"
+
+
 def _labels_in(path: Path) -> list[tuple[str, PhotoLabel]]:
     """The labels that a file holds, with the stems of their photos."""
     if _is_json(path):
         return labels_in_json(path)
-    if path.suffix.lower() != ".png":
+    if not _is_png(path):
         return []
     labelmap = find_labelmap(path)
     return [(path.stem, PngLabel(path) if labelmap is None else VocLabel(path, labelmap))]

@@ -14,6 +14,9 @@ from nerfseg_ns.photos.find_photos import Photo, copy_size
 
 QUALITY = 95
 """Of JPEGs."""
+KEPT = (Base.ImageDescription, Base.Make, Base.Model, Base.Software, Base.DateTime, Base.Artist, Base.Copyright)
+"""Tags of the main EXIF block that copies keep, beside the blocks of details and of GPS; the others are about how the
+file is stored."""
 
 
 def copy_photo(photo: Photo, target: Path, max_side: int) -> None:
@@ -37,26 +40,28 @@ def copy_photo(photo: Photo, target: Path, max_side: int) -> None:
                 return
             image.thumbnail(size if photo.exif.orientation < 5 else size[::-1], reducing_gap=3.0)
             upright = ImageOps.exif_transpose(image)
-    except (OSError, SyntaxError, ValueError) as error:
+            options = {"icc_profile": image.info.get("icc_profile"), "exif": _exif_of_copy(image, size, photo.size)}
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise SceneError(f"Cannot read the photo {photo.path}: {error}. Remove it, or save it anew.") from error
-    upright = upright.resize(size) if upright.size != size else upright
-    options = {
-        "icc_profile": upright.info.get("icc_profile"),
-        "exif": _scaled_exif(upright, max(size) / max(photo.size)),
-    }
-    upright.convert("RGB").save(target, quality=QUALITY, **options)
+    upright = upright.convert("RGB")
+    if upright.size != size:  # rounded to another pixel
+        upright = upright.resize(size, Image.Resampling.BICUBIC)
+    upright.save(target, quality=QUALITY, **options)
 
 
-def _scaled_exif(image: Image.Image, scale: float) -> bytes:
-    """The EXIF of a photo that was scaled, with what it says about pixels made true again."""
+def _exif_of_copy(image: Image.Image, size: tuple[int, int], before: tuple[int, int]) -> bytes:
+    """The photo's EXIF without its orientation, and with what it says about pixels made true again."""
+    exif = Image.Exif()
     try:
-        exif = image.getexif()
+        source = image.getexif()
+        exif.update({tag: source[tag] for tag in KEPT if tag in source})
         details = exif.get_ifd(IFD.Exif)
-        details[Base.ExifImageWidth], details[Base.ExifImageHeight] = image.size
+        details.update(source.get_ifd(IFD.Exif))
+        details[Base.ExifImageWidth], details[Base.ExifImageHeight] = size
         for tag in (Base.FocalPlaneXResolution, Base.FocalPlaneYResolution):
             if tag in details:
-                details[tag] = float(details[tag]) * scale
-        exif.pop(Base.Orientation, None)
+                details[tag] = float(details[tag]) * max(size) / max(before)
+        exif.get_ifd(IFD.GPSInfo).update(source.get_ifd(IFD.GPSInfo))
         return exif.tobytes()
-    except BROKEN:  # only the guess of the focal length is lost: the position was read from the photo itself
+    except BROKEN:  # costs COLMAP a hint at the focal length: the position was read from the photo itself
         return b""
