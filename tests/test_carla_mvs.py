@@ -245,7 +245,7 @@ def stray_label(root):
         (skewed, "has the skew 0.5"),
         (write("rgb/0002.png", "no image"), "Cannot read the photo .*0002.png"),
         (small_photo, "0007.png is 8 x 4 pixels, .*0000.png 12 x 8: all photos of a scene have one size"),
-        (no_labels, "No training view is labelled: sought were PNGs in .*train/label"),
+        (no_labels, "No training view is labelled: sought were PNGs.* in .*train/label"),
         (stray_label, "0099.png belongs to no photo"),
         (wrong_index, "0006.png: 1 pixels, the first at row 1, column 2, hold the class index 7"),
         (write("label/0002.png", "no image"), "Cannot read the label image .*0002.png"),

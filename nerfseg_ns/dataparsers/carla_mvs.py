@@ -47,7 +47,8 @@ class CarlaMVSDataParserConfig(DataParserConfig):
     data: Path = Path()
     """The scene's folder, with train/, validation/ and test/ in it, each with rgb/, pose/ and intrinsics/."""
     label_folder: str = "label"
-    """Folder of the label PNGs beside rgb/ in each split. Name another one to train with other labels."""
+    """Folder of the label files beside rgb/ in each split: PNGs, LabelMe or COCO JSONs, or a VOC export. Name another
+    one to train with other labels."""
     labels_data: Path | None = None
     """The stage-2 tree, for scenes that come as a pair of trees: its rgb/ holds class indices, of labelled views only.
     Views are found by file stem and must have the same pose in both. label_folder is then not looked at."""
@@ -134,7 +135,8 @@ def _read_labels(
         for name, split in views.items():
             with problems.collect():
                 folder = config.data / name / config.label_folder
-                found[name] = find_labels(folder, [view.photo.stem for view in split])
+                photos = [view.photo for view in split]
+                found[name] = find_labels(folder, [photo.stem for photo in photos], photos)
         problems.raise_found()
     else:
         found = _labels_of_second_tree(config.data, views, config.labels_data)

@@ -30,6 +30,8 @@ class Frame:
 
     photo: Path
     """The image that is loaded: the photo, or a copy of it that is scaled down."""
+    original: Path
+    """The photo at full size; it need not exist where a copy is loaded."""
     label_size: tuple[int, int]
     """Width and height of the photo at full size, which its labels have too; pixels."""
     camera_to_world: Float64[np.ndarray, "4 4"]
@@ -96,7 +98,7 @@ def _read_frame(frame: dict, meta: dict, folder: Path, where: str, loaded: Calla
     _check_size(photo, size, intrinsics, is_full=photo == folder / name, where=where)
     full = (int(intrinsics["w"]), int(intrinsics["h"]))
     label = frame.get(LABEL_KEY)
-    return Frame(photo, full, pose, None if label is None else folder / label)
+    return Frame(photo, folder / name, full, pose, None if label is None else folder / label)
 
 
 def _read_intrinsics(frame: dict, meta: dict, where: str) -> dict[str, float]:

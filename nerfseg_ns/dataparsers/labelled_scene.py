@@ -127,7 +127,7 @@ class LabelledSceneMixin:
         label_folder = folder / self.options.label_folder
         photos = [frame.photo for frame in frames]
         with problems.collect():
-            found = dict(zip(stems, find_labels(label_folder, stems, photos)))
+            found = dict(zip(stems, find_labels(label_folder, stems, [*photos, *(frame.original for frame in frames)])))
         for frame in frames:
             if frame.label is not None:
                 with problems.collect():

@@ -18,14 +18,15 @@ class PhotosConfig:
     spatial: neighbours by GPS position. auto: all pairs of up to 60 photos; of more, the neighbours by GPS where at
     least half of the photos have it, else by name."""
     use_gps: bool = True
-    """Align the scene to metres, east, north, up by the GPS positions in the photos' EXIF. False to ignore them where
-    they are wrong."""
-    camera_model: Literal["OPENCV", "RADIAL", "SIMPLE_RADIAL", "PINHOLE", "OPENCV_FISHEYE"] = "OPENCV"
+    """Align the scene to metres, east, north, up by the GPS positions in the photos' EXIF, and choose pairs by them.
+    Single wrong ones are found and left out; --no-use-gps where most are wrong."""
+    camera_model: Literal["OPENCV", "RADIAL", "SIMPLE_RADIAL", "PINHOLE"] = "OPENCV"
     """COLMAP's camera model. SIMPLE_RADIAL where few photos, or photos of flat ground alone, give an odd focal length;
-    PINHOLE for photos without distortion; OPENCV_FISHEYE for fisheye lenses."""
+    PINHOLE for photos without distortion."""
     single_camera: Literal["auto", "always", "never"] = "auto"
     """Which photos share one lens calibration. auto: those of one size whose EXIF names one camera and focal length;
-    always: all, which must then be of one size; never: each photo has its own, such as after cropping."""
+    always: all, which must then be of one size; never: each photo has its own, which only many photos from many
+    directions determine."""
     max_features: int = 8192
     """Features per photo at most. Half of it is faster; more helps where photos fail to register."""
     min_registered: float = 0.5

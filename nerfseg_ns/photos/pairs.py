@@ -40,7 +40,7 @@ def choose_matching(
     if wanted == "spatial" and located < 2:
         raise SceneError(
             f"--matching spatial needs GPS positions: {located} of {photos} photos have one that may be used. Choose "
-            "another matching, and mind --use-gps."
+            "another matching, or leave out --no-use-gps."
         )
     if wanted != "auto":
         return wanted
