@@ -19,7 +19,16 @@ def call(monkeypatch, *arguments):
     cli.main()
 
 
-@pytest.mark.parametrize("subcommand, option", [((), "town"), (("town",), "--image-size"), (("demo",), "--output-dir")])
+@pytest.mark.parametrize(
+    "subcommand, option",
+    [
+        ((), "town"),
+        (("town",), "--image-size"),
+        (("demo",), "--output-dir"),
+        (("photos",), "--matching"),
+        (("check",), "--contact-sheet"),
+    ],
+)
 def test_help(subcommand, option):
     done = subprocess.run([*PROGRAM, *subcommand, "--help"], capture_output=True, text=True, check=True)
     assert option in done.stdout

@@ -49,8 +49,8 @@ class GoogleEarthDataParserConfig(DataParserConfig):
     """The scene's folder, with Earth Studio's tracking JSON and footage/ in it; or that JSON, where there are several.
     Frames listed in the folder's test.txt (one name a line) are held out for testing, labelled or not."""
     label_folder: str = "labels"
-    """Folder of the label files in the scene's folder: PNGs or LabelMe JSONs with the frame's stem, COCO JSONs, or a VOC
-    export."""
+    """Folder of the label files in the scene's folder: PNGs or LabelMe JSONs with the frame's stem, COCO JSONs, or a
+    VOC export."""
     palette: Literal["auto", "carla-mvs-20", "carla-older", "carla-newer", "google-earth"] = "auto"
     """Classes of a scene without a classes.json; auto chooses by all colours of the label files. google-earth:
     Building, Grass, Ground, Tree, Car in the paper's colours."""

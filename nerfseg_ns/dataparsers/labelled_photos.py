@@ -30,8 +30,8 @@ class LabelledPhotosDataParserConfig(NerfstudioDataParserConfig):
     _target: type = field(default_factory=lambda: LabelledPhotos)
     label_folder: str = "labels"
     """Folder of the label files, below the scene's folder: PNGs or LabelMe JSONs with the photo's stem, COCO JSONs, or
-    a VOC export. images takes LabelMe's JSONs from beside the photos. A frame of transforms.json may name its label file
-    itself, as label_path."""
+    a VOC export. images takes LabelMe's JSONs from beside the photos. A frame of transforms.json may name its label
+    file itself, as label_path."""
     palette: Literal["auto", "carla-mvs-20", "carla-older", "carla-newer", "google-earth"] = "auto"
     """Classes of a scene without a classes.json; auto chooses by all colours of the label files."""
     label_encoding: Literal["auto", "index", "rgb", "bgr"] = "auto"
