@@ -50,20 +50,20 @@ class LocalFrame:
         longitude, latitude, altitude = _pipeline(
             f"+proj=pipeline +step +inv +proj=cart {_earth(earth_radius)} "
             "+step +proj=unitconvert +xy_in=rad +xy_out=deg"
-        ).transform(*np.asarray(position, dtype=np.float64))
+        ).transform(*map(float, position))
         return cls(float(latitude), float(longitude), float(altitude), earth_radius)
 
     def from_geodetic(self, places: Points) -> Points:
         """Local metres of places given as latitude, longitude (degrees) and altitude (metres)."""
         places = np.asarray(places, dtype=np.float64)
-        latitude, longitude, altitude = places.reshape(-1, 3).T
+        latitude, longitude, altitude = places.reshape(-1, 3).T.tolist()
         local = self._geodetic_to_local.transform(longitude, latitude, altitude)
         return np.stack(local, axis=-1).reshape(places.shape)
 
     def to_geodetic(self, points: Points) -> Points:
         """Latitude, longitude (degrees) and altitude (metres) of points in local metres."""
         points = np.asarray(points, dtype=np.float64)
-        components = points.reshape(-1, 3).T
+        components = points.reshape(-1, 3).T.tolist()
         longitude, latitude, altitude = self._geodetic_to_local.transform(*components, direction="INVERSE")
         return np.stack([latitude, longitude, altitude], axis=-1).reshape(points.shape)
 
