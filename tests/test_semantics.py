@@ -1,5 +1,7 @@
 """The semantic stage: its modules' sizes, Table III's rows, the ray convolution, the losses and the outputs."""
 
+import itertools
+
 import pytest
 import torch
 from nerfstudio.utils.colormaps import apply_colormap
@@ -13,6 +15,7 @@ from nerfseg_ns.method_configs.nerfseg_fast import nerfseg_fast
 from nerfseg_ns.semantics.heads import C2SHead, F2SHead
 from nerfseg_ns.semantics.losses import label_loss
 from nerfseg_ns.semantics.outputs import label_outputs, pending_outputs
+from nerfseg_ns.semantics.position_features import PositionFeatures
 from nerfseg_ns.semantics.ray_convolution import RayConvolution
 from nerfseg_ns.semantics.semantic_stage import SemanticStage, SemanticStageConfig
 
@@ -159,6 +162,36 @@ def test_ray_convolution_never_mixes_rays():
     others = torch.arange(6) != 2
     assert torch.equal(before[others], after[others])
     assert not torch.allclose(before[2], after[2])
+
+
+def test_position_features_learn_nothing_about_other_places():
+    """What labels teach at one place changes nothing at a place in its row, its column or above it."""
+    torch.manual_seed(0)
+    features = PositionFeatures((16, 32))
+    places = torch.tensor([[0.5, -0.5, -0.9], [0.5, 0.5, -0.9], [-0.5, -0.5, -0.9], [0.5, -0.5, 0.9]])[:, None]
+    before = features(places).detach()
+    features(places[:1]).sum().backward()
+    with torch.no_grad():
+        for grid in features.parameters():
+            grid -= grid.grad
+    after = features(places).detach()
+    assert ((after - before)[0].abs() > 0.1).all() and torch.equal(after[1:], before[1:])
+
+
+def test_position_features_against_a_slow_interpolation():
+    features = PositionFeatures((5,))
+    grid = features.grids[0].detach()[0]  # components, up, y, x
+    generator = torch.Generator().manual_seed(0)
+    for place in torch.rand(20, 3, generator=generator) * 2 - 1:
+        sizes = torch.tensor([grid.shape[3], grid.shape[2], grid.shape[1]])
+        cell = (place + 1) / 2 * (sizes - 1)
+        low = cell.floor().long()
+        expected = torch.zeros(grid.shape[0])
+        for corner in itertools.product((0, 1), repeat=3):
+            index = torch.minimum(low + torch.tensor(corner), sizes - 1)
+            weight = torch.where(torch.tensor(corner) == 1, cell - low, 1 - (cell - low)).prod()
+            expected += weight * grid[:, index[2], index[1], index[0]]
+        torch.testing.assert_close(features(place.view(1, 1, 3))[0, 0].detach(), expected, atol=1e-7, rtol=1e-4)
 
 
 def test_position_features_tell_places_apart():

@@ -7,17 +7,23 @@ holds what density and colour need. These features give stage 2 the position bac
 from typing import Tuple
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from nerfseg_ns.geometry.planes import MultiScalePlanes
-
+COMPONENTS = 8
+"""Features of each scale."""
+LAYERS = 8
+"""Cells upwards: enough to tell a roof or a crown from the ground below it."""
 SPREAD = 1e-3
 """Starting almost at nothing: a place that no label ever saw is judged by its location feature alone."""
 
 
-class PositionFeatures(MultiScalePlanes):
-    """Feature planes that belong to stage 2.
+class PositionFeatures(nn.Module):
+    """Voxel grids that belong to stage 2, concatenated over their scales.
+
+    Voxels, not feature planes: a cell of an upright plane serves a whole line of places, so that what is learnt at a
+    labelled place would speak at places that no label ever saw. A voxel stays as it began until a label sees it.
 
     In training they are hidden from some rays, so that the location feature learns to do without them: places that
     nobody labelled have nothing else.
@@ -28,11 +34,20 @@ class PositionFeatures(MultiScalePlanes):
     """
 
     def __init__(self, resolutions: Tuple[int, ...], dropout: float = 0.0) -> None:
-        super().__init__(resolutions, spread=SPREAD)
+        super().__init__()
         self.dropout = dropout
+        self.grids = nn.ParameterList(
+            [torch.empty(1, COMPONENTS, LAYERS, size, size).uniform_(-SPREAD, SPREAD) for size in resolutions]
+        )
+        self.out_dim = COMPONENTS * len(resolutions)
 
     def forward(self, positions: Float[Tensor, "rays samples 3"]) -> Float[Tensor, "rays samples out_dim"]:
-        features = super().forward(positions)
+        """Features at positions in [-1, 1]^3, the third axis up."""
+        flat = positions.reshape(1, 1, 1, -1, 3)
+        found = [
+            F.grid_sample(grid, flat, align_corners=True, padding_mode="border")[0, :, 0, 0] for grid in self.grids
+        ]
+        features = torch.cat(found).T.view(*positions.shape[:-1], self.out_dim)
         if not self.training or self.dropout == 0.0:
             return features
         return features * (torch.rand(len(positions), 1, 1, device=features.device) >= self.dropout)
