@@ -25,7 +25,7 @@ nerfseg_fast = MethodSpecification(
                     hidden_dim=64,
                     feature_dim=64,
                     kernel_sizes=(5,),
-                    position_resolutions=(32, 96, 256),
+                    position_resolutions=(32, 64, 128, 256),
                     position_dropout=0.3,
                 ),
                 training_colour="mixed",

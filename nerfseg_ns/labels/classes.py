@@ -84,7 +84,7 @@ class ClassTable:
             SceneError: the file is missing, is not JSON of this form, or its table is not valid.
         """
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            content = json.loads(Path(path).read_text(encoding="utf-8-sig"))  # Windows programs put a mark first
         except (OSError, ValueError) as error:
             raise SceneError(f"Cannot read the class table {path}: {error}") from error
         try:
