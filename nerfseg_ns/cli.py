@@ -27,10 +27,11 @@ def town(
         config: What to make.
     """
     from nerfseg_ns.town.make import make_town
+    from nerfseg_ns.utils.commands import device_type, train_command
 
     folder = make_town(config, out)
-    dataparser = "" if config.layout == "carla-mvs" else " google-earth-data"
-    print(f"The town is in {folder}. Train on it with: ns-train nerfseg-fast{dataparser} --data {folder}")
+    dataparser = {"carla-mvs": "carla-mvs-data", "earth-studio": "google-earth-data"}[config.layout]
+    print(f"The town is in {folder}. Train on it with: {train_command(folder, dataparser, device_type())}")
 
 
 def demo(config: Annotated[DemoConfig, tyro.conf.arg(name="")]) -> None:

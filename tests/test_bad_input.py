@@ -215,7 +215,19 @@ PHOTOS = {
     ),
     "unknown camera model": (
         meta(lambda content: content.update(camera_model="PINHOLES")),
-        "has the camera_model 'PINHOLES'; known are SIMPLE_PINHOLE",
+        "has the camera_model 'PINHOLES'; wanted is one of SIMPLE_PINHOLE",
+    ),
+    "camera model of another type": (
+        meta(lambda content: content.update(camera_model=["OPENCV"])),
+        "has the camera_model .*'OPENCV'.*; wanted is one of SIMPLE_PINHOLE",
+    ),
+    "distortion of NaN": (
+        meta(lambda content: content.update(k1=float("nan"))),
+        "transforms.json: the distortion k1 is nan; wanted is a small finite number",
+    ),
+    "scale of nothing": (
+        meta(lambda content: content.update(applied_scale=0)),
+        "has the applied_scale 0; wanted is a number above 0",
     ),
     # The scene's file
     "one photo only": (
@@ -226,6 +238,22 @@ PHOTOS = {
     "frame without pose": (meta(lambda content: content["frames"][3].pop("transform_matrix")), "lists no photos"),
     "transforms.json cut off": (cut("transforms.json"), "Cannot read .*transforms.json"),
     "list with an unknown photo": (lists(range(8), range(11, 14)), "Some filenames for split test were not found"),
+    "list of nothing": (
+        meta(lambda content: content.update(val_filenames=[])),
+        r"has the val_filenames \[\]; wanted is a list of photos, not empty",
+    ),
+    "path with backslashes": (
+        meta(lambda content: content["frames"][3].update(file_path="images\\p03.png")),
+        "the file_path of frame 3 is .*; wanted is the photo's path as text, with forward slashes",
+    ),
+    "mask missing": (
+        meta(lambda content: content["frames"][3].update(mask_path="masks/p03.png")),
+        "There is no photo .*masks/p03.png, but the scene names it",
+    ),
+    "label_path and a label in the folder": (
+        meta(lambda content: content["frames"][5].update(label_path="images/p05.png")),
+        "The photo p05 has two labels, .*p05.png and, as its label_path",
+    ),
     "list without labelled photos": (lists(range(6, 9), range(3)), "None of the photos listed for training"),
     "sparse points missing": (
         meta(lambda content: content.update(ply_file_path="none.ply")),

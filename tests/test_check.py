@@ -69,7 +69,7 @@ def test_what_is_printed_and_the_sheet(check, tmp_path):
     told = check(write_photos(tmp_path / "scene"))
     for text in ("labelled-photos-data", "12 x 8 pixels", "val = test", "Vegetation", "107, 142, 35", "33.33 %"):
         assert text in told
-    assert "farthest camera at 0.909" in told and "ns-train nerfseg-fast labelled-photos-data --data" in told
+    assert "farthest camera at 0.909" in told and "--experiment-name scene labelled-photos-data --data" in told
     sheet = np.asarray(Image.open("contact-sheet.png").convert("RGB"))
     for color in TABLE.colors:  # the legend's swatches
         assert (sheet == color).all(axis=-1).sum() >= 150

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Int64
 from nerfstudio.cameras.cameras import CameraType
 from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataParserConfig, DataparserOutputs
+from PIL import ExifTags, Image
 
 from nerfseg_ns.check.config import CheckConfig
 from nerfseg_ns.dataparsers.detect import detect_dataparser
@@ -82,6 +82,7 @@ class SceneFacts:
         return [
             *_unlearnt_classes(self.table, train, self.splits[1:]),
             *(note for split in self.splits for note in _empty_labels(split)),
+            *(note for split in self.splits for note in _turned_photos(split)),
             *_nothing_held_out(train, self.splits[1:]),
         ]
 
@@ -112,14 +113,8 @@ def parser_config(name: str, scene: Path, config: CheckConfig) -> DataParserConf
     """
     from nerfseg_ns.dataparsers.specifications import SPECIFICATIONS
 
-    given: dict[str, Any] = {
-        "label_folder": config.label_folder,
-        "labels_data": config.labels_data,
-        "palette": None if config.palette == "auto" else config.palette,
-        "label_encoding": None if config.label_encoding == "auto" else config.label_encoding,
-    }
     kind = type(SPECIFICATIONS[name].config)
-    options = {key: value for key, value in given.items() if value is not None}
+    options = config.dataparser_options()
     for key in options:
         if not hasattr(kind, key):
             raise SceneError(f"--{key.replace('_', '-')} is no option of {name}, which {scene} is for. Leave it out.")
@@ -151,6 +146,22 @@ def _empty_labels(split: SplitFacts) -> list[str]:
         for path, row in zip(paths, split.pixels, strict=True)
         if row[:IGNORE_INDEX].sum() == 0
     ]
+
+
+def _turned_photos(split: SplitFacts) -> list[str]:
+    """Labelled photos that other programs show turned: nerfstudio takes the pixels as they are stored."""
+    photos = [split.outputs.image_filenames[index] for index in split.labels.labelled]
+    return [
+        f"{photo} has an EXIF orientation: label tools turn it, training does not. Its labels must be drawn on the "
+        "photo as it is stored."
+        for photo in photos
+        if _orientation(photo) != 1
+    ]
+
+
+def _orientation(photo: Path) -> int:
+    with Image.open(photo) as image:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
 
 
 def _nothing_held_out(train: SplitFacts, others: list[SplitFacts]) -> list[str]:

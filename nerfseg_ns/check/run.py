@@ -8,10 +8,12 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from rich.table import Table
 
 from nerfseg_ns.check.config import CheckConfig
+from nerfseg_ns.check.count_files import count_files
 from nerfseg_ns.check.facts import SceneFacts, SplitFacts, read_facts
 from nerfseg_ns.check.sheet import write_sheet
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
+from nerfseg_ns.utils.commands import device_type, train_command
 
 
 def check_scene(scene: Path, config: CheckConfig) -> None:
@@ -24,8 +26,12 @@ def check_scene(scene: Path, config: CheckConfig) -> None:
     Raises:
         SceneError: training would fail; holds everything that was found wrong. Or the contact sheet cannot be written.
     """
-    with CONSOLE.status("Reading the scene"):
-        facts = read_facts(scene, config)
+    try:
+        with CONSOLE.status("Reading the scene"):
+            facts = read_facts(scene, config)
+    except SceneError:
+        _print_files(scene)
+        raise
     _print_scene(scene, facts)
     _print_splits(facts)
     _print_classes(facts)
@@ -40,8 +46,17 @@ def check_scene(scene: Path, config: CheckConfig) -> None:
                 ".png), or None."
             ) from error
         CONSOLE.print(f"The contact sheet is in {config.contact_sheet}.", soft_wrap=True)
-    option = "" if facts.dataparser == "carla-mvs-data" else f" {facts.dataparser}"
-    CONSOLE.print(f"[green]Training can start:[/green] ns-train nerfseg-fast{option} --data {scene}", soft_wrap=True)
+    command = train_command(scene, facts.dataparser, device_type(), config.dataparser_options())
+    CONSOLE.print(f"[green]Training can start:[/green] {command}", soft_wrap=True)
+
+
+def _print_files(scene: Path) -> None:
+    """What lies in the folder of a scene that cannot be used."""
+    table = Table("folder", "files", title=f"{scene}: not usable yet", title_justify="left")
+    for folder, counts in count_files(scene):
+        table.add_row(folder, ", ".join(f"{count} {suffix}" for suffix, count in counts.items()))
+    if table.row_count:
+        CONSOLE.print(table)
 
 
 def _print_scene(scene: Path, facts: SceneFacts) -> None:

@@ -112,7 +112,7 @@ def read_test_list(folder: Path) -> list[str] | None:
     if not path.exists():
         return None
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, ValueError) as error:
         raise SceneError(f"Cannot read {path}: {error}. Wanted is one frame's name a line.") from error
     names = [Path(line).name for line in lines if line and not line.startswith("#")]

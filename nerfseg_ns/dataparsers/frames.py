@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
-from nerfstudio.cameras.cameras import CAMERA_MODEL_TO_TYPE
 
 from nerfseg_ns.dataparsers.photo_file import photo_size
 from nerfseg_ns.dataparsers.poses import rigid_pose
@@ -20,8 +19,11 @@ _RIGID_TOLERANCE = 1e-2
 """Files of some tools hold few digits."""
 _REMEDY = "Wanted is camera-to-world, 4 x 4, OpenGL axes (x right, y up, z backward)."
 _INTRINSICS = ("fl_x", "fl_y", "cx", "cy", "w", "h")
+MASK_KEY, DEPTH_KEY = "mask_path", "depth_file_path"
+MASK_MODES = ("1", "L", "P", "RGB", "RGBA")
 LABEL_KEY = "label_path"
 """Key of a frame that names its label file, relative to the folder of transforms.json."""
+_BESIDE = (MASK_KEY, DEPTH_KEY, LABEL_KEY)
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,6 @@ def read_frames(
     Returns:
         The frames with which nothing is wrong.
     """
-    model = meta.get("camera_model", "OPENCV")
-    if model not in CAMERA_MODEL_TO_TYPE:
-        problems.add(
-            SceneError(f"{where} has the camera_model {model!r}; known are {', '.join(CAMERA_MODEL_TO_TYPE)}.")
-        )
     frames = problems.each(lambda frame: _read_frame(frame, meta, folder, where, loaded), meta["frames"])
     stems = Counter(Path(str(frame["file_path"])).stem for frame in meta["frames"])
     for stem, count in stems.items():
@@ -73,16 +70,6 @@ def read_frames(
     return frames
 
 
-def require_frames(meta: dict, where: str) -> None:
-    """Raises SceneError if there is no list of several photos."""
-    frames = meta.get("frames") if isinstance(meta, dict) else None
-    usable = isinstance(frames, list) and all(isinstance(frame, dict) for frame in frames)
-    if not frames or not usable or not all("file_path" in frame and "transform_matrix" in frame for frame in frames):
-        raise SceneError(f"{where} lists no photos: wanted are frames, each with file_path and transform_matrix.")
-    if len(frames) == 1:
-        raise SceneError(f"{where} lists one photo only; a scene is learnt from many photos of it that overlap.")
-
-
 def _read_frame(frame: dict, meta: dict, folder: Path, where: str, loaded: Callable[[Path], Path]) -> Frame:
     problems, name = Problems(), str(frame["file_path"])
     with problems.collect():
@@ -94,11 +81,23 @@ def _read_frame(frame: dict, meta: dict, folder: Path, where: str, loaded: Calla
     with problems.collect():
         photo = loaded(Path(name))
         size = photo_size(photo)
+    problems.each(lambda key: _check_beside(frame, key, folder, where), [key for key in _BESIDE if key in frame])
     problems.raise_found()
     _check_size(photo, size, intrinsics, is_full=photo == folder / name, where=where)
     full = (int(intrinsics["w"]), int(intrinsics["h"]))
     label = frame.get(LABEL_KEY)
     return Frame(photo, folder / name, full, pose, None if label is None else folder / label)
+
+
+def _check_beside(frame: dict, key: str, folder: Path, where: str) -> None:
+    """A file that a frame names beside its photo is there; a mask is an image."""
+    path = frame[key]
+    if not isinstance(path, str):
+        raise SceneError(f"{where}: the {key} of {frame['file_path']} is {path!r}; wanted is a path as text.")
+    if key == MASK_KEY:
+        photo_size(folder / path, MASK_MODES)
+    elif key == DEPTH_KEY and not (folder / path).is_file():
+        raise SceneError(f"There is no file {folder / path}, which {where} names as {key} of {frame['file_path']}.")
 
 
 def _read_intrinsics(frame: dict, meta: dict, where: str) -> dict[str, float]:

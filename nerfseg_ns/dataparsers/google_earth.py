@@ -36,6 +36,8 @@ from nerfseg_ns.labels.photo_label import PhotoLabel, Size
 if TYPE_CHECKING:  # pyproj and scipy are imported when a scene is read: every ns-* command loads this module
     from nerfseg_ns.geo.earth_studio import Track
 
+_FAR = 100.0
+"""How many times farther from the origin than apart the cameras may be."""
 _SAME_PLACE = 0.01
 """Metres: a flight that is smaller shows nothing in depth."""
 
@@ -199,6 +201,12 @@ def _check_flight(track: "Track", file: Path) -> None:
         raise SceneError(
             f"All cameras of {file} are at one place: no scene can be learnt from that. Animate the camera's position, "
             "around the place for example."
+        )
+    farthest, spread = _farthest(track), float(np.ptp(track.poses[:, :3, 3], axis=0).max())
+    if farthest > _FAR * spread:
+        raise SceneError(
+            f"The cameras of {file} are up to {farthest:.4g} m from the track point, but within {spread:.4g} m of each "
+            "other: the scene would be a speck. Move the track point to the middle of what the cameras show."
         )
 
 

@@ -13,10 +13,11 @@ from nerfstudio.cameras.camera_utils import auto_orient_and_center_poses
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from torch import Tensor
 
-from nerfseg_ns.dataparsers.frames import Frame, read_frames, require_frames
+from nerfseg_ns.dataparsers.frames import Frame, read_frames
 from nerfseg_ns.dataparsers.ground_plane import ground_rotation
 from nerfseg_ns.dataparsers.poses import CAMERA_RADIUS
 from nerfseg_ns.dataparsers.splits import split_photos
+from nerfseg_ns.dataparsers.transforms_head import check_head, require_frames
 from nerfseg_ns.errors import Problems, SceneError
 from nerfseg_ns.labels.classes import ClassTable
 from nerfseg_ns.labels.find import FORMS, find_labels, open_label
@@ -111,6 +112,8 @@ class LabelledSceneMixin:
         require_frames(meta, str(file))
         problems, local_frame = Problems(), None
         with problems.collect():
+            check_head(meta, str(file))
+        with problems.collect():
             local_frame = _local_frame(meta, str(file))
         frames = read_frames(meta, folder, str(file), lambda path: self._loaded_photo(path, folder), problems)
         stems = [Path(str(frame["file_path"])).stem for frame in meta["frames"]]  # also of photos that are unusable
@@ -131,6 +134,7 @@ class LabelledSceneMixin:
         for frame in frames:
             if frame.label is not None:
                 with problems.collect():
+                    _refuse_second(frame, found.get(frame.photo.stem))
                     found[frame.photo.stem] = open_label(frame.label, frame.photo.stem)
         problems.raise_found()
         labels = [found[photo.stem] for photo in photos]
@@ -193,6 +197,14 @@ class LabelledSceneMixin:
         return CAMERA_RADIUS / float(centred[:, :3, 3].norm(dim=-1).max())
 
 
+def _refuse_second(frame: Frame, other: PhotoLabel | None) -> None:
+    if other is not None and other.path != frame.label:
+        raise SceneError(
+            f"The photo {frame.photo.stem} has two labels, {other.path} and, as its label_path, {frame.label}: which "
+            "one counts? Take one away."
+        )
+
+
 def _local_frame(meta: dict, where: str) -> LocalFrame | None:
     if GEOREFERENCE_KEY not in meta:
         return None
@@ -211,7 +223,7 @@ def _listed_split(meta: dict, split: str) -> str | None:
 
 def _check_unit_sphere(outputs: DataparserOutputs) -> None:
     distance = float(outputs.cameras.camera_to_worlds[..., 3].norm(dim=-1).max())
-    if distance >= 1:
+    if not distance < 1:  # NaN is not, either
         raise SceneError(
             f"The farthest camera is {distance:.4g} from the origin, outside the unit sphere, where all cameras must "
             "be: leave auto-scale-poses on, or choose a smaller scale-factor."

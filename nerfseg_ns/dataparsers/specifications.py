@@ -13,17 +13,17 @@ from nerfseg_ns.dataparsers.labelled_photos import LabelledPhotosDataParserConfi
 
 carla_mvs_data = DataParserSpecification(
     config=CarlaMVSDataParserConfig(),
-    description="Carla-MVS / NeRF++ trees (rgb, pose, intrinsics) with label maps for some views.",
+    description="Carla-MVS / NeRF++ trees (rgb, pose, intrinsics) with labels for some views.",
 )
 
 labelled_photos_data = DataParserSpecification(
     config=LabelledPhotosDataParserConfig(),
-    description="transforms.json scenes of aerial photos with label maps for some of them.",
+    description="Own aerial photos (transforms.json or a COLMAP model) with labels for some of them.",
 )
 
 google_earth_data = DataParserSpecification(
     config=GoogleEarthDataParserConfig(),
-    description="Google Earth Studio footage with its 3D tracking data and label maps for some frames.",
+    description="Google Earth Studio footage with its 3D tracking data and labels for some frames.",
 )
 
 SPECIFICATIONS = {

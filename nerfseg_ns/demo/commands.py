@@ -9,13 +9,6 @@ from typing import List, Tuple
 from nerfseg_ns.demo.folder import METHOD, DemoFolder
 
 
-def device_type() -> str:
-    """`cuda` where there is one, else `cpu`."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def next_commands(folder: DemoFolder, device: str) -> List[Tuple[str, str]]:
     """What to try and the command for it, ready for a shell.
 

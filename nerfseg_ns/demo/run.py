@@ -58,8 +58,8 @@ def _make_town(config: DemoConfig, folder: DemoFolder, laps: Laps) -> None:
 
 
 def _train(config: DemoConfig, folder: DemoFolder, laps: Laps) -> None:
-    from nerfseg_ns.demo.commands import device_type
     from nerfseg_ns.demo.train import train, training_config
+    from nerfseg_ns.utils.commands import device_type
 
     run = training_config(config, folder)
     given = min(config.town.labelled_views, config.town.train_views)
@@ -103,8 +103,9 @@ def _print(text: str = "") -> None:
 
 def _print_results(folder: DemoFolder, metrics: Dict[str, Any]) -> None:
     """The figures, what lies where, and the commands to try next: plain lines, so that paths can be copied."""
-    from nerfseg_ns.demo.commands import device_type, next_commands
+    from nerfseg_ns.demo.commands import next_commands
     from nerfseg_ns.demo.summary import summary
+    from nerfseg_ns.utils.commands import device_type
 
     _print()
     for name, value in summary(metrics):

@@ -98,7 +98,7 @@ def load_track(path: Path) -> Track:
         SceneError: the file is missing, not whole, or `read_track` finds something wrong with it.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise SceneError(
             f"Cannot read {path}: {error}. Wanted is Earth Studio's 3D tracking data, whole; export it again."

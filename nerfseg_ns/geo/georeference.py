@@ -15,7 +15,7 @@ from nerfseg_ns.errors import SceneError
 from nerfseg_ns.geo.local_frame import LocalFrame
 from nerfseg_ns.utils.files import write_text
 
-AXES = "x east, y north, z up, metres, WGS 84"
+AXES = "x east, y north, z up, metres"
 METADATA_KEY = "georeference"
 """Key of a `Georeference` in the metadata of dataparser outputs."""
 FILE_NAME = "georeference.json"
@@ -83,10 +83,10 @@ class Georeference:
 
 
 def origin_record(frame: LocalFrame) -> dict[str, Any]:
-    """A local frame as it is written into JSON files: origin, axes and, where the earth is a sphere, its radius."""
+    """A local frame as it is written into JSON files: origin, axes and the figure of the earth."""
     origin = {"latitude": frame.latitude, "longitude": frame.longitude, "altitude": frame.altitude}
-    sphere = {} if frame.earth_radius is None else {"earth_radius": frame.earth_radius}
-    return {"origin": origin, "axes": AXES, **sphere}
+    sphere = {"earth": "sphere", "earth_radius": frame.earth_radius}
+    return {"origin": origin, "axes": AXES, **({"earth": "WGS 84"} if frame.earth_radius is None else sphere)}
 
 
 def read_origin(record: Mapping[str, Any], where: str) -> LocalFrame:

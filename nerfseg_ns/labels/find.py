@@ -7,15 +7,19 @@
 
 The folder may be that of the photos, where LabelMe puts its files. Labels in it are then JSONs, and PNGs that have the
 name of a photo but are not it (IMG.png beside IMG.jpg); all other images are photos, though the scene may not use them.
+
+Names are compared in Unicode's composed form: macOS writes "ö" as "o" and a mark.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from unicodedata import normalize
 
 from nerfseg_ns.errors import Problems, SceneError
 from nerfseg_ns.labels.json_labels import labels_in_json
+from nerfseg_ns.labels.overlooked import refuse_overlooked
 from nerfseg_ns.labels.photo_label import PhotoLabel
 from nerfseg_ns.labels.pixels import jpeg_error
 from nerfseg_ns.labels.png import PngLabel
@@ -40,15 +44,18 @@ def find_labels(folder: Path, stems: Sequence[str], photos: Collection[Path] = (
         Per photo its labels, None where there are none.
 
     Raises:
-        SceneError: all that is wrong: labels that belong to no photo, two for one photo, JPEGs, broken files.
+        SceneError: all that is wrong: labels that belong to no photo, two for one photo, broken files, and files that
+            look like labels but would not be read.
     """
     if not folder.is_dir():
         return [None] * len(stems)
+    stems = [_composed(stem) for stem in stems]
     problems = Problems()
     found: dict[str, PhotoLabel] = {}
     for path in _list_files(folder, stems, photos, problems):
         with problems.collect():
-            for stem, label in _labels_in(path):
+            for name, label in _labels_in(path):
+                stem = _composed(name)
                 with problems.collect():
                     _refuse_second(found.setdefault(stem, label), label, stem)
     problems.each(lambda stem: _refuse_stray(found[stem], stem, stems), sorted(set(found) - set(stems)))
@@ -66,22 +73,25 @@ def open_label(path: Path, stem: str) -> PhotoLabel:
         raise SceneError(f"There is no file {path}, which the scene names as the label of the photo {stem}.")
     if path.suffix.lower() in _JPEG_SUFFIXES:
         raise jpeg_error(path)
-    labels = dict(_labels_in(path))
+    labels = {_composed(name): label for name, label in _labels_in(path)}
     # A file of one photo's labels may have a name of its own.
-    label = labels.get(stem) or (labels.get(path.stem) if len(labels) == 1 else None)
+    label = labels.get(_composed(stem)) or (labels.get(_composed(path.stem)) if len(labels) == 1 else None)
     if label is None:
         raise SceneError(f"{path} holds no labels of the photo {stem}; wanted are {FORMS}.")
     return label
 
 
 def _list_files(folder: Path, stems: Sequence[str], photos: Collection[Path], problems: Problems) -> list[Path]:
-    """The files that may hold labels; notes JPEGs, which cannot."""
+    """The files that may hold labels; notes those that seem to, but cannot."""
     files = _visible_files(folder) + [path for path in _visible_files(folder / _COCO_FOLDER) if _is_json(path)]
     with problems.collect():
         files += find_masks(folder)
-    if any(photo.parent.resolve() == folder.resolve() for photo in photos):
+    beside_photos = any(photo.parent.resolve() == folder.resolve() for photo in photos)
+    with problems.collect():
+        refuse_overlooked(folder, files, stems, photos, beside_photos)
+    if beside_photos:
         own = {photo.name for photo in photos}
-        beside_a_photo = [path for path in files if path.stem in stems and path.name not in own]
+        beside_a_photo = [path for path in files if _composed(path.stem) in stems and path.name not in own]
         return [path for path in files if _is_json(path)] + [path for path in beside_a_photo if _is_png(path)]
     if not any(map(_is_json, files)):  # beside JSONs lie the JPEGs that were drawn on
         problems.each(_refuse_jpeg, files)
@@ -112,6 +122,10 @@ def _labels_in(path: Path) -> list[tuple[str, PhotoLabel]]:
     return [(path.stem, PngLabel(path) if labelmap is None else VocLabel(path, labelmap))]
 
 
+def _composed(name: str) -> str:
+    return normalize("NFC", name)
+
+
 def _refuse_jpeg(path: Path) -> None:
     if path.suffix.lower() in _JPEG_SUFFIXES:
         raise jpeg_error(path)
@@ -126,7 +140,12 @@ def _refuse_second(first: PhotoLabel, label: PhotoLabel, stem: str) -> None:
 
 
 def _refuse_stray(label: PhotoLabel, stem: str, stems: Sequence[str]) -> None:
-    raise SceneError(
-        f"{label.place} belongs to no photo: there is none named {stem} among {len(stems)}. A label has the name of "
-        "its photo. Rename it, or move it out of the folder."
-    )
+    message = f"{label.place} belongs to no photo: there is none named {stem} among {len(stems)}. "
+    # Roboflow makes IMG_0031_jpg.rf.1a2b.jpg of IMG_0031.jpg.
+    begins = [name for name in stems if name and stem.startswith(name) and not stem[len(name)].isalnum()]
+    if begins:
+        message += f"Did the export rename the photo {max(begins, key=len)}? A label has the name of its photo: "
+        message += "rename file_name in it back." if _is_json(label.path) else "rename it back."
+    else:
+        message += "A label has the name of its photo. Rename it, or move it out of the folder."
+    raise SceneError(message)

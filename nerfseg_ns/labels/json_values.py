@@ -20,12 +20,13 @@ def is_whole(value: Any) -> bool:
 
 
 def read_size(entry: dict, keys: tuple[str, str], where: str) -> Size:
-    """Width and height under two keys.
+    """Width and height under two keys; some programs write them as 800.0.
 
     Raises:
         SceneError: one is missing or not a whole number above 0.
     """
     size = tuple(entry.get(key) for key in keys)
+    size = tuple(int(value) if isinstance(value, float) and value.is_integer() else value for value in size)
     if not all(is_whole(value) and value > 0 for value in size):
         raise SceneError(
             f"{where} has {keys[0]} {size[0]!r} and {keys[1]} {size[1]!r}: needed is the photo's size in pixels. Save "

@@ -50,8 +50,8 @@ class LabelMaps(Semantics):
 
         Args:
             index: the photo's position in the split.
-            height: height of the image as loaded, in pixels; a label map of another size is resized to it (nearest
-                neighbour), since photos may be loaded scaled down.
+            height: height of the image as loaded, in pixels; a label map of another size is resized to it (see
+                `resize_labels`), since photos may be loaded scaled down.
             width: width of the image as loaded, in pixels.
 
         Returns:
@@ -62,8 +62,32 @@ class LabelMaps(Semantics):
             return torch.full((height, width, 1), IGNORE_INDEX, dtype=torch.uint8)
         labels = label.read(self.table)
         if labels.shape != (height, width):
-            labels = np.array(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST))
+            labels = resize_labels(labels, (width, height))
         return torch.from_numpy(labels)[..., None]
+
+
+def resize_labels(labels: UInt8[np.ndarray, "rows columns"], size: Size) -> UInt8[np.ndarray, "height width"]:
+    """Resizes a label map by nearest neighbour, but keeps points and thin strokes that fall between the samples.
+
+    Scaled down, a pixel that would be unlabelled takes the lowest class in the block of pixels that it stands for, if
+    no pixel around it has that class. The borders of larger areas stay those of nearest neighbour.
+
+    Args:
+        labels: class indices, IGNORE_INDEX where not labelled.
+        size: that it shall have.
+    """
+    width, height = size
+    nearest = np.array(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
+    rows, columns = labels.shape
+    if height > rows or width > columns:
+        return nearest
+    lowest = np.minimum.reduceat(labels, np.arange(height) * rows // height, axis=0)  # IGNORE_INDEX is the highest
+    lowest = np.minimum.reduceat(lowest, np.arange(width) * columns // width, axis=1)
+    framed = np.pad(nearest, 1, constant_values=IGNORE_INDEX)
+    lost = (nearest == IGNORE_INDEX) & (lowest != IGNORE_INDEX)
+    for down, right in np.ndindex(3, 3):
+        lost &= framed[down : down + height, right : right + width] != lowest
+    return np.where(lost, lowest, nearest)
 
 
 def resolve_labels(

@@ -18,6 +18,7 @@ from nerfseg_ns.errors import SceneError
 _GREY = 0x010101
 _SINGLE_CHANNEL_MODES = ("1", "L", "P")
 _COLOR_MODES = ("RGB", "RGBA")
+_WANTED = "labels are PNGs of 8 bits a channel, class indices in one channel or colours in three."
 
 
 class LabelPixels(NamedTuple):
@@ -44,13 +45,24 @@ def decode_label(path: Path) -> LabelPixels:
             if image.format == "JPEG":
                 raise jpeg_error(path)
             if image.format != "PNG" or image.mode not in _SINGLE_CHANNEL_MODES + _COLOR_MODES:
-                raise SceneError(
-                    f"{path} is a {image.format} image of mode {image.mode}: labels are PNGs of 8 bits a channel, "
-                    "class indices in one channel or colours in three."
-                )
+                raise SceneError(f"{path} is a {image.format} image of mode {image.mode}: {_WANTED}")
+            _check_depth(path, image.mode)
             return _single_channel(image) if image.mode in _SINGLE_CHANNEL_MODES else _color(image)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow: SyntaxError for broken PNG chunks
         raise SceneError(f"Cannot read the label image {path}: {error}. Is the file whole?") from error
+
+
+def _check_depth(path: Path, mode: str) -> None:
+    """Refuses PNGs whose values Pillow changes: it keeps the high half of 16 bits and scales greys of few bits."""
+    with path.open("rb") as file:
+        depth = file.read(25)[24]  # of the header, which comes first in every PNG
+    if depth > 8:
+        raise SceneError(f"{path} is a PNG of {depth} bits a channel: {_WANTED}")
+    if depth < 8 and mode != "P":
+        raise SceneError(
+            f"{path} is a grey PNG of {depth} bits a pixel, which leaves open whether its white is 1 or 255: {_WANTED} "
+            "Save it with 8 bits a channel."
+        )
 
 
 def _single_channel(image: Image.Image) -> LabelPixels:
@@ -58,7 +70,18 @@ def _single_channel(image: Image.Image) -> LabelPixels:
     indices = np.asarray(image, dtype=np.uint8)
     palette = image.getpalette() if image.mode == "P" else None
     embedded = None if palette is None else np.array(palette, dtype=np.uint8).reshape(-1, 3)
-    return LabelPixels(indices.astype(np.int32) * _GREY, np.ones(indices.shape, dtype=bool), True, embedded)
+    return LabelPixels(indices.astype(np.int32) * _GREY, _opaque_values(image)[indices], True, embedded)
+
+
+def _opaque_values(image: Image.Image) -> Bool[np.ndarray, "256"]:
+    """Which values of a single-channel PNG are not fully transparent."""
+    transparency = image.info.get("transparency")  # one value, or the opacity of each entry of the palette
+    opacity = np.full(256, 255)
+    if isinstance(transparency, bytes):
+        opacity[: len(transparency)] = list(transparency[:256])
+    elif transparency is not None and transparency < 256:
+        opacity[transparency] = 0
+    return opacity > 0
 
 
 def _color(image: Image.Image) -> LabelPixels:

@@ -206,8 +206,9 @@ def _color_lookup(table: ClassTable, encoding: Encoding) -> UInt8[np.ndarray, " 
 
 
 def _used_entries(pixels: LabelPixels) -> set[tuple[int, int]]:
-    """The (index, colour code) pairs that occur in a palette-mode image."""
-    used = np.flatnonzero(np.bincount((pixels.codes & 0xFF).ravel(), minlength=256)[: len(pixels.embedded)])
+    """The (index, colour code) pairs that occur in a palette-mode image, where it is not transparent."""
+    indices = pixels.codes[pixels.opaque] & 0xFF
+    used = np.flatnonzero(np.bincount(indices, minlength=256)[: len(pixels.embedded)])
     codes = pixels.embedded[used].astype(np.int64) @ [1, 1 << 8, 1 << 16]
     return set(zip(used.tolist(), codes.tolist(), strict=True))
 

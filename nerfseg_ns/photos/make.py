@@ -62,7 +62,7 @@ def _check_output(images: Path, output: Path) -> None:
 
 def _print_results(figures: dict[str, Any], output: Path) -> None:
     """Plain lines, so that paths and commands can be copied."""
-    from nerfseg_ns.demo.commands import device_type
     from nerfseg_ns.photos.summary import next_steps, summary_lines
+    from nerfseg_ns.utils.commands import device_type
 
     print("\n".join(["", *summary_lines(figures), "", *next_steps(output, device_type())]), flush=True)

@@ -12,6 +12,7 @@ import pycolmap
 from nerfseg_ns.photos.align import Alignment
 from nerfseg_ns.photos.find_photos import Photo
 from nerfseg_ns.photos.write_scene import registered
+from nerfseg_ns.utils.commands import train_command
 
 SHOWN = 10
 """Names that a list in a message shows."""
@@ -84,7 +85,7 @@ def summary_lines(figures: dict[str, Any]) -> list[str]:
     if "used" in gps:
         rows.append(("GPS positions used", f"{gps['used']} of {gps['positions']}"))
         rows.append(("GPS residual, median", f"{gps['median_residual_m']:.2f} m"))
-        rows.append(("Ground sample distance", f"{figures['ground_sample_distance_cm']:.2f} cm per pixel"))
+        rows.append(("Ground sample distance", f"{figures['ground_sample_distance_cm']:.2f} cm per pixel of images/"))
     rows.append(("Time", f"{figures['seconds']['total']:.0f} s"))
     lines = [f"  {name:<26}{value}" for name, value in rows]
     lines += ["", gps["note"]]
@@ -102,14 +103,12 @@ def summary_lines(figures: dict[str, Any]) -> list[str]:
 
 def next_steps(output: Path, device: str) -> list[str]:
     """What to do with the scene, with commands ready for a shell."""
-    folder, name = shlex.quote(str(output)), shlex.quote(output.resolve().name)
-    train = "ns-train nerfseg-fast" + (" --machine.device-type cpu" if device == "cpu" else "")
     return [
         f"The scene is in {output}. Next:",
-        f"  1. Paint label maps for a few photos: PNGs in {output / 'labels'}, each with the name of its photo in",
-        f"     {output / 'images'}, and name the classes in {output / 'classes.json'}.",
-        f"  2. nerfseg check {folder}",
-        f"  3. {train} --experiment-name {name} labelled-photos-data --data {folder}",
+        f"  1. Label a few photos of {output / 'images'}: PNGs, LabelMe or COCO JSONs or a CVAT export in",
+        f"     {output / 'labels'}, and name the classes in {output / 'classes.json'}.",
+        f"  2. nerfseg check {shlex.quote(str(output))}",
+        f"  3. {train_command(output, 'labelled-photos-data', device)}",
     ]
 
 
