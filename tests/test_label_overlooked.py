@@ -45,20 +45,24 @@ def voc(path):
         ("export.zip", text("PK"), "is packed: unpack it into .*labels,"),
         ("DJI_0031.xml", text("<annotation>\n<folder/>"), "as XML .* export them as COCO"),
         ("annotations.xml", text('<?xml version="1.0"?>\n<annotations>'), "as XML .* export them as COCO"),
-        ("task_1/DJI_0031.png", image, "lie directly in .*labels. Move the content of .*task_1 up"),
-        ("task_1/part 2/DJI_0031.png", image, "Move the content of .*part 2 up"),
-        ("task_1/a.json", lambda path: write_labelme(path, [shape("Road", SQUARE)]), "Move the content of .*task_1 up"),
+        ("task_1/DJI_0031.png", image, "lie directly in .*labels. Move the content of .*task_1 there"),
+        ("task_1/part 2/DJI_0031.png", image, "Move the content of .*part 2 there"),
+        (
+            "task_1/a.json",
+            lambda path: write_labelme(path, [shape("Road", SQUARE)]),
+            "Move the content of .*task_1 there",
+        ),
         (
             "train/_annotations.coco.json",
             lambda path: write_coco(path, {"DJI_0031.jpg": [(1, FLAT)]}),
-            "content of .*train up",
+            "content of .*train there",
         ),
         (
             "task_1/annotations/instances.json",
             lambda path: write_coco(path, {"DJI_0031.jpg": [(1, FLAT)]}),
-            "Move the content of .*task_1 up",
+            "Move the content of .*task_1 there",
         ),
-        ("task_1/labelmap.txt", voc, "task_1/labelmap.txt is not read: .* Move the content of .*task_1 up"),
+        ("task_1/labelmap.txt", voc, "task_1/labelmap.txt is not read: .* Move the content of .*task_1 there"),
     ],
 )
 def test_a_label_that_would_not_be_read_is_refused(tmp_path, name, write, message):
@@ -114,7 +118,7 @@ def test_photos_in_the_label_folder_and_below_it_are_no_labels(tmp_path):
     assert find_labels(tmp_path / "beside", STEMS, beside) == [None] * 3
     assert find_labels(tmp_path / "above", STEMS, below) == [None] * 3
     write_labelme(tmp_path / "beside" / "json" / "DJI_0030.json", [shape("Road", SQUARE)])
-    with pytest.raises(SceneError, match="Move the content of .*json up"):
+    with pytest.raises(SceneError, match="Move the content of .*json there"):
         find_labels(tmp_path / "beside", STEMS, beside)
 
 
@@ -149,7 +153,7 @@ def test_a_photo_that_an_export_renamed_is_recognised(tmp_path):
     image(tmp_path / "other" / "DJI_00312.png")
     with pytest.raises(SceneError, match="Rename it, or move it out") as caught:
         find_labels(tmp_path / "other", STEMS)
-    assert "export" not in str(caught.value)
+    assert "Did the export" not in str(caught.value)
 
 
 # JSONs of other programs

@@ -14,7 +14,7 @@ from nerfseg_ns.errors import SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.labels.find import find_labels
 from nerfseg_ns.labels.label_maps import LabelMaps, resize_labels, resolve_labels
-from nerfseg_ns.labels.png import decide_encoding, read_label, scan_labels
+from nerfseg_ns.labels.png import PngLabel, decide_encoding, read_label, scan_labels
 
 SIZE = (WIDTH, HEIGHT)
 
@@ -91,9 +91,9 @@ def test_palettes_of_few_bits_hold_their_indices(tmp_path):
         (16, 2, "is a PNG of 16 bits a channel: labels are PNGs of 8 bits a channel"),
         (16, 6, "is a PNG of 16 bits a channel: labels are PNGs of 8 bits a channel"),
         (16, 0, "labels are PNGs of 8 bits a channel"),
-        (1, 0, "is a grey PNG of 1 bits a pixel.* Save it with 8 bits a channel"),
-        (2, 0, "is a grey PNG of 2 bits a pixel.* Save it with 8 bits a channel"),
-        (4, 0, "is a grey PNG of 4 bits a pixel.* Save it with 8 bits a channel"),
+        (1, 0, "is a grey PNG of bit depth 1,.* Save it with 8 bits a channel"),
+        (2, 0, "is a grey PNG of bit depth 2,.* Save it with 8 bits a channel"),
+        (4, 0, "is a grey PNG of bit depth 4,.* Save it with 8 bits a channel"),
     ],
 )
 def test_other_depths_are_refused(tmp_path, depth, kind, message):
@@ -102,7 +102,7 @@ def test_other_depths_are_refused(tmp_path, depth, kind, message):
     write_png(tmp_path / "a.png", depth, kind, values)
     TABLE.save(tmp_path / "classes.json")
     with pytest.raises(SceneError, match=message) as caught:
-        resolve_labels(find_labels(tmp_path, ["a"]), [SIZE], tmp_path / "classes.json")
+        resolve_labels([PngLabel(tmp_path / "a.png")], [SIZE], tmp_path / "classes.json")
     assert str(tmp_path / "a.png") in str(caught.value)
 
 

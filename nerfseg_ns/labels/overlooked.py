@@ -83,8 +83,8 @@ def _refuse_labels_below(folder: Path, subfolder: Path, known: set[Path], beside
         label = next((file for file in sorted(path.iterdir()) if _is_label(file, known, images)), None)
         if label is not None:
             raise SceneError(
-                f"{label} is not read: labels lie directly in {folder}. Move the content of {moved} up, or, if it is "
-                "no label, out of the folder."
+                f"{label} is not read: labels lie directly in {folder}. Move the content of {moved} there, or, if it "
+                "is no label, out of the folder."
             )
 
 

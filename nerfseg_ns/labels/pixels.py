@@ -60,7 +60,7 @@ def _check_depth(path: Path, mode: str) -> None:
         raise SceneError(f"{path} is a PNG of {depth} bits a channel: {_WANTED}")
     if depth < 8 and mode != "P":
         raise SceneError(
-            f"{path} is a grey PNG of {depth} bits a pixel, which leaves open whether its white is 1 or 255: {_WANTED} "
+            f"{path} is a grey PNG of bit depth {depth}, which leaves open whether its white is 1 or 255: {_WANTED} "
             "Save it with 8 bits a channel."
         )
 
