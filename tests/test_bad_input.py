@@ -375,18 +375,18 @@ def test_everything_is_told_at_once(check, tmp_path):
 
 
 def test_unicode_and_spaces_in_names(check, tmp_path):
-    root = write_photos(tmp_path / "Über den Wolken")
+    root = write_photos(tmp_path / "Über [den] Wolken")
     content = json.loads((root / "transforms.json").read_text())
     for frame in content["frames"]:
         old = root / frame["file_path"]
-        new = old.with_name(f"Luftbild № {old.stem} (é).png")
+        new = old.with_name(f"Luftbild № {old.stem} [é].png")
         old.rename(new)
         frame["file_path"] = f"images/{new.name}"
         label = root / "labels" / old.name
         if label.exists():
             label.rename(label.with_name(new.name))
     (root / "transforms.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-    ClassTable(("Gebäude und Höfe", "道路", "Vegetation"), TABLE.colors).save(root / "classes.json")
+    ClassTable(("Gebäude und Höfe", "道路", "Wald [/alt]"), TABLE.colors).save(root / "classes.json")
     assert check(root) == ""
     assert Image.open("contact-sheet.png").width > 1000
 

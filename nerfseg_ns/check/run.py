@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nerfstudio.utils.rich_utils import CONSOLE
+from rich.markup import escape
 from rich.table import Table
 
 from nerfseg_ns.check.config import CheckConfig
@@ -36,7 +37,7 @@ def check_scene(scene: Path, config: CheckConfig) -> None:
     _print_splits(facts)
     _print_classes(facts)
     for note in facts.notes():
-        CONSOLE.print(f"[yellow]Note:[/yellow] {note}", soft_wrap=True)
+        CONSOLE.print(f"[yellow]Note:[/yellow] {escape(note)}", soft_wrap=True)
     if config.contact_sheet is not None:
         try:
             write_sheet(facts, config.contact_sheet)
@@ -45,16 +46,16 @@ def check_scene(scene: Path, config: CheckConfig) -> None:
                 f"Cannot write the contact sheet {config.contact_sheet}: {error}. Choose another --contact-sheet (a "
                 ".png), or None."
             ) from error
-        CONSOLE.print(f"The contact sheet is in {config.contact_sheet}.", soft_wrap=True)
+        CONSOLE.print(f"The contact sheet is in {escape(str(config.contact_sheet))}.", soft_wrap=True)
     command = train_command(scene, facts.dataparser, device_type(), config.dataparser_options())
-    CONSOLE.print(f"[green]Training can start:[/green] {command}", soft_wrap=True)
+    CONSOLE.print(f"[green]Training can start:[/green] {escape(command)}", soft_wrap=True)
 
 
 def _print_files(scene: Path) -> None:
     """What lies in the folder of a scene that cannot be used."""
-    table = Table("folder", "files", title=f"{scene}: not usable yet", title_justify="left")
+    table = Table("folder", "files", title=escape(f"{scene}: not usable yet"), title_justify="left")
     for folder, counts in count_files(scene):
-        table.add_row(folder, ", ".join(f"{count} {suffix}" for suffix, count in counts.items()))
+        table.add_row(escape(folder), escape(", ".join(f"{count} {suffix}" for suffix, count in counts.items())))
     if table.row_count:
         CONSOLE.print(table)
 
@@ -70,7 +71,7 @@ def _print_scene(scene: Path, facts: SceneFacts) -> None:
     }
     grid = Table.grid(padding=(0, 2))
     for name, value in rows.items():
-        grid.add_row(f"[bold]{name}", value)
+        grid.add_row(f"[bold]{name}", escape(value))
     CONSOLE.print(grid)
 
 
@@ -102,7 +103,7 @@ def _print_classes(facts: SceneFacts) -> None:
     table = Table("index", "class", "colour", *(f"share in {split.name}" for split in facts.splits))
     for index, (name, color) in enumerate(zip(facts.table.names, facts.table.colors, strict=True)):
         swatch = "[on rgb({},{},{})]    [/] {}, {}, {}".format(*color, *color)
-        table.add_row(str(index), name, swatch, *(_share(split, index) for split in facts.splits))
+        table.add_row(str(index), escape(name), swatch, *(_share(split, index) for split in facts.splits))
     CONSOLE.print(table)
 
 
