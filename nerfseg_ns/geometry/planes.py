@@ -7,6 +7,9 @@ from jaxtyping import Float
 from nerfstudio.field_components.encodings import KPlanesEncoding
 from torch import Tensor, nn
 
+SPREAD = 0.1
+"""The features start out uniform between minus and plus this."""
+
 
 class MultiScalePlanes(nn.Module):
     """Feature planes at several resolutions, summed over the three planes of a scale, concatenated over the scales.
@@ -17,20 +20,17 @@ class MultiScalePlanes(nn.Module):
         resolutions: cells along the ground, one entry a scale.
         height_ratio: cells upwards, as a share of those along the ground.
         components: features of each scale.
-        spread: the features start out uniform between minus and plus this.
     """
 
-    def __init__(
-        self, resolutions: Tuple[int, ...], height_ratio: float = 0.25, components: int = 8, spread: float = 0.1
-    ) -> None:
+    def __init__(self, resolutions: Tuple[int, ...], height_ratio: float = 0.25, components: int = 8) -> None:
         super().__init__()
         self.scales = nn.ModuleList(
             [
                 KPlanesEncoding(
                     (size, size, max(8, round(size * height_ratio))),
                     components,
-                    init_a=-spread,
-                    init_b=spread,
+                    init_a=-SPREAD,
+                    init_b=SPREAD,
                     reduce="sum",
                 )
                 for size in resolutions
