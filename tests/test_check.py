@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 from scenes import HEIGHT, TABLE, WIDTH, label_array, noise, save_image, write_photos, write_tree
 
 from nerfseg_ns import cli
@@ -116,3 +116,13 @@ def test_training_without_a_dataparsers_name_says_which(tmp_path):
 def test_an_option_that_the_dataparser_has_not(tmp_path):
     with pytest.raises(SceneError, match="--labels-data is no option of labelled-photos-data"):
         read_facts(write_photos(tmp_path), CheckConfig(labels_data=tmp_path))
+
+
+def test_a_labelled_photo_that_other_programs_turn_is_noted(tmp_path):
+    root = write_photos(tmp_path)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 3
+    for stem in ("p00", "p01"):  # only the first is labelled
+        Image.fromarray(noise(0)).save(root / "images" / f"{stem}.png", exif=exif)
+    (note,) = read_facts(root, CheckConfig()).notes()
+    assert "p00.png has an EXIF orientation" in note

@@ -300,3 +300,11 @@ def test_a_run_keeps_the_georeference(town: Path, make_trainer):
     np.testing.assert_allclose(kept.to_local(cameras.camera_to_worlds[0, :, 3].numpy()), truth[:3, 3], atol=1e-4)
     scale = trainer.pipeline.datamanager.train_dataparser_outputs.dataparser_scale
     assert kept.metres_per_unit == pytest.approx(1 / scale)
+
+
+def test_a_track_point_far_from_the_flight(tmp_path: Path):
+    write_scene(tmp_path)
+    far = replace(orbit(10), track_points=np.array([[2e5, 0.0, 0.0]]))
+    (tmp_path / "flight.json").write_text(json.dumps(write_track(far)))
+    with pytest.raises(SceneError, match="m from the track point, but within .* the scene would be a speck"):
+        parse(tmp_path)
