@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Dict, Iterator, List, Literal, Optional, Tuple, Type
+from typing import Dict, Iterator, List, Literal, Optional, Tuple, Type, Union
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,7 @@ from nerfseg_ns.evaluation.image_quality import image_quality, psnr
 from nerfseg_ns.evaluation.scores import SegmentationScores
 from nerfseg_ns.geometry.base import Geometry, GeometryConfig, RenderedLevel
 from nerfseg_ns.labels.label_maps import LabelMaps
+from nerfseg_ns.semantics.frozen_rays import FrozenRays
 from nerfseg_ns.semantics.losses import label_loss
 from nerfseg_ns.semantics.outputs import label_outputs, pending_outputs
 from nerfseg_ns.semantics.semantic_stage import SemanticStage, SemanticStageConfig
@@ -81,7 +82,7 @@ class NerfSegModel(Model):
 
         Args:
             stage: to move to.
-            step: of the training.
+            step: of stage 1; its length in stage 2.
             progress: steps done within the stage, and its length.
         """
         self.stage, self.step = stage, step
@@ -102,25 +103,55 @@ class NerfSegModel(Model):
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.stage is Stage.IMPLICIT):
             return self.geometry(ray_bundle)
 
-    def get_outputs(self, ray_bundle: RayBundle) -> Dict[str, Tensor]:
+    @torch.no_grad()
+    def freeze_rays(self, ray_bundle: RayBundle, batch: Dict[str, Tensor]) -> FrozenRays:
+        """Renders labelled rays once, for all the steps of stage 2 that they are drawn in.
+
+        Args:
+            ray_bundle: the rays.
+            batch: their `image` colours [rays, 3] and `semantics` [rays, 1].
+        """
+        levels = self.render(ray_bundle)
+        return FrozenRays(
+            self.semantics.choose_samples(levels, fixed=True),
+            levels[-1].rgb.clamp(0.0, 1.0),
+            batch["image"][..., :3].to(self.device),
+            batch["semantics"].to(self.device)[..., 0].long(),
+        )
+
+    def get_outputs(self, ray_bundle: Union[RayBundle, FrozenRays]) -> Dict[str, Tensor]:
+        """Renders a bundle of rays; in training, stage 2 takes frozen rays too."""
+        if isinstance(ray_bundle, FrozenRays):
+            colour = self._training_colour(ray_bundle.observed, ray_bundle.rendered)
+            return {"rgb": ray_bundle.rendered, **self.semantics.get_logits(ray_bundle.levels, colour)}
         levels = self.render(ray_bundle)
         finest = levels[-1]
         outputs = {"rgb": finest.rgb, "depth": finest.depth, "accumulation": finest.accumulation}
         if self.training:
-            return {**outputs, "levels": levels, **self._get_label_colour(ray_bundle, finest.rgb)}
+            return {**outputs, "levels": levels, **self._get_training_logits(ray_bundle, levels)}
         outputs["rgb"] = finest.rgb.clamp(0.0, 1.0)
         outputs["accumulation"] = finest.accumulation.clamp(0.0, 1.0)
         return {**outputs, **self._get_label_outputs(finest, outputs["rgb"], ray_bundle.directions)}
 
-    def _get_label_colour(self, ray_bundle: RayBundle, rendered: Float[Tensor, "rays 3"]) -> Dict[str, Tensor]:
-        """The colour that stage 2 is trained on, as `label_colour`; nothing in stage 1."""
+    def _get_training_logits(self, ray_bundle: RayBundle, levels: List[RenderedLevel]) -> Dict[str, List[Tensor]]:
+        """Logits of every cascade level in stage 2, nothing in stage 1.
+
+        They belong to the forward pass, not to the loss: data-parallel training only sees what happens here.
+        """
         if self.stage is Stage.IMPLICIT:
             return {}
-        rendered = rendered.clamp(0.0, 1.0)
+        rendered = levels[-1].rgb.clamp(0.0, 1.0)
         observed = ray_bundle.metadata.get(OBSERVED_RGB, rendered)  # a view rendered in training mode has no photo
+        colour = self._training_colour(observed, rendered)
+        return self.semantics.get_logits(self.semantics.choose_samples(levels), colour)
+
+    def _training_colour(
+        self, observed: Float[Tensor, "rays 3"], rendered: Float[Tensor, "rays 3"]
+    ) -> Float[Tensor, "rays 3"]:
+        """The colour that stage 2 is trained on."""
         if self.config.training_colour == "mixed":
-            return {"label_colour": torch.where(torch.rand_like(observed[:, :1]) < 0.5, observed, rendered)}
-        return {"label_colour": rendered if self.config.training_colour == "rendered" else observed}
+            return torch.where(torch.rand_like(observed[:, :1]) < 0.5, observed, rendered)
+        return rendered if self.config.training_colour == "rendered" else observed
 
     def _get_label_outputs(
         self, level: RenderedLevel, rgb: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
@@ -162,15 +193,14 @@ class NerfSegModel(Model):
     def get_loss_dict(
         self, outputs: Dict[str, Tensor], batch: Dict[str, Tensor], metrics_dict: Optional[Dict] = None
     ) -> Dict[str, Tensor]:
-        levels = outputs.get("levels")
         image, labels = batch["image"].to(self.device), batch["semantics"].to(self.device)[..., 0].long()
-        if levels is None:  # rays of an evaluation batch, rendered without levels
-            logits = outputs["semantics_logits"][..., : len(self.class_names)]
-            losses = {"rgb_loss": mse_loss(outputs["rgb"], image)}
-            return losses if self.stage is Stage.IMPLICIT else {**losses, "f2s_loss": label_loss(logits, labels)}
-        if self.stage is Stage.IMPLICIT:
-            return self.geometry.get_losses(levels, image, self.step)
-        return self.semantics.get_losses(levels, outputs["label_colour"], labels)
+        if "f2s_logits" in outputs:
+            return self.semantics.get_losses(outputs, labels)
+        if "levels" in outputs:
+            return self.geometry.get_losses(outputs["levels"], image, self.step)
+        logits = outputs["semantics_logits"][..., : len(self.class_names)]  # rays of an evaluation batch
+        losses = {"rgb_loss": mse_loss(outputs["rgb"], image)}
+        return losses if self.stage is Stage.IMPLICIT else {**losses, "f2s_loss": label_loss(logits, labels)}
 
     def get_image_metrics_and_images(
         self, outputs: Dict[str, Tensor], batch: Dict[str, Tensor]

@@ -3,15 +3,21 @@
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Type
+from typing import Any, Dict, List, Literal, Optional, Type
 
+from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
+from nerfstudio.utils.rich_utils import CONSOLE
 
 from nerfseg_ns.data.datamanager import LabelledDataManager, LabelledDataManagerConfig
+from nerfseg_ns.data.labelled_pixels import LabelledPixels
+from nerfseg_ns.data.labelled_rays import LabelledRays, LabelledRaysConfig
 from nerfseg_ns.errors import SceneError, show_plainly
+from nerfseg_ns.evaluation.shared_views import own_views, put_together
 from nerfseg_ns.model import NerfSegModel, NerfSegModelConfig
 from nerfseg_ns.training.callback import staged_callback
+from nerfseg_ns.training.data_parallel import data_parallel
 from nerfseg_ns.training.stages import Stage, StageScheduleConfig
 from nerfseg_ns.utils.ffmpeg import ensure_ffmpeg
 
@@ -29,6 +35,8 @@ class NerfSegPipelineConfig(VanillaPipelineConfig):
     """Geometry and semantic stage."""
     stages: StageScheduleConfig = field(default_factory=StageScheduleConfig)
     """Lengths and learning rates of the two stages."""
+    labelled_rays: LabelledRaysConfig = field(default_factory=LabelledRaysConfig)
+    """The labelled rays that stage 2 keeps ready."""
 
 
 class NerfSegPipeline(VanillaPipeline):
@@ -36,6 +44,9 @@ class NerfSegPipeline(VanillaPipeline):
 
     Args:
         config: of the pipeline.
+        device: to train on.
+        test_mode: which views to evaluate on.
+        world_size: processes that train together.
         **kwargs: as for nerfstudio's `VanillaPipeline`.
     """
 
@@ -43,10 +54,19 @@ class NerfSegPipeline(VanillaPipeline):
     datamanager: LabelledDataManager
     model: NerfSegModel
 
-    def __init__(self, config: NerfSegPipelineConfig, *args, **kwargs) -> None:
+    def __init__(
+        self,
+        config: NerfSegPipelineConfig,
+        device: str,
+        test_mode: Literal["test", "val", "inference"] = "val",
+        world_size: int = 1,
+        **kwargs,
+    ) -> None:
         show_plainly()
         ensure_ffmpeg()
-        super().__init__(config, *args, **kwargs)
+        super().__init__(config, device, test_mode, **kwargs)  # of one process: nerfstudio's wrapping needs a GPU
+        self.world_size = world_size
+        self._averaged: Optional[Stage] = None
         self._fitted = False
         self.set_step(0)
 
@@ -59,14 +79,31 @@ class NerfSegPipeline(VanillaPipeline):
         """
         stages = self.config.stages
         done, length = stages.progress_at(step)
-        self.model.set_stage(stages.stage_at(step), step, (min(done + is_done, length), length))
+        learnt_for = min(step, stages.implicit_steps)  # what changes with the step stands still in stage 2
+        self.model.set_stage(stages.stage_at(step), learnt_for, (min(done + is_done, length), length))
         self.datamanager.set_stage(stages.stage_at(step))
+        if self.world_size > 1 and self._averaged is not self.model.stage:
+            self._model, self._averaged = data_parallel(self.model), self.model.stage
+            self.datamanager.train_pixel_sampler.is_shared = self.datamanager.train_image_dataloader.holds_all
 
     def fit_to_scene(self) -> None:
         """Before the first step of stage 1, shows the geometry the photos; afterwards does nothing."""
         if not self._fitted and self.model.stage is Stage.IMPLICIT:
             self.model.geometry.fit_to_scene(self.datamanager.train_dataset)
             self._fitted = True
+
+    def keep_labelled_rays(self) -> None:
+        """Before the first step of stage 2, readies the labelled rays for all its steps; afterwards does nothing."""
+        manager, config = self.datamanager, self.config.labelled_rays
+        if manager.labelled_rays is not None or self.model.stage is Stage.IMPLICIT or config.max_megabytes == 0:
+            return
+        manager.labelled_rays = LabelledRays(
+            config,
+            LabelledPixels(manager.train_dataset, manager.train_ray_generator),
+            self.model.freeze_rays,
+            manager.draw_train,
+        )
+        CONSOLE.log(manager.labelled_rays.describe())
 
     def load_pipeline(self, loaded_state: Dict[str, Any], step: int) -> None:
         super().load_pipeline(loaded_state, step)
@@ -97,6 +134,21 @@ class NerfSegPipeline(VanillaPipeline):
     ) -> List[TrainingCallback]:
         callbacks = super().get_training_callbacks(training_callback_attributes)
         return [staged_callback(self, self.config.stages, training_callback_attributes), *callbacks]
+
+    def get_average_image_metrics(
+        self,
+        data_loader: FixedIndicesEvalDataloader,
+        image_prefix: str,
+        step: Optional[int] = None,
+        output_path: Optional[Path] = None,
+        get_std: bool = False,
+    ) -> Dict[str, float]:
+        """As nerfstudio's; processes that train together share the views, unless images or deviations are asked for."""
+        share = data_loader if get_std or output_path is not None else own_views(data_loader)
+        means = super().get_average_image_metrics(share, image_prefix, step, output_path, get_std)
+        if share is data_loader:
+            return means
+        return put_together(means, len(share.image_indices), self.model.scores, self.model.device)
 
     def get_average_eval_image_metrics(self, *args, **kwargs) -> Dict[str, Any]:
         with self.model.scoring() as scores:

@@ -52,6 +52,11 @@ def small_stage(num_classes: int = 5, **changes) -> SemanticStage:
     return SemanticStage(config, (LevelLayout((8, 8)), LevelLayout((8, 8))), num_classes)
 
 
+def losses_of(stage: SemanticStage, levels: list, colour: torch.Tensor, labels: torch.Tensor) -> dict:
+    """The losses of a training step on these rays."""
+    return stage.get_losses(stage.get_logits(stage.choose_samples(levels), colour), labels)
+
+
 def test_geometry_of_nerfseg_has_the_papers_shapes():
     geometry = nerfseg.config.pipeline.model.geometry
     assert isinstance(geometry, NeRFPPGeometryConfig)
@@ -118,7 +123,7 @@ def test_rows_of_table_3(row, convolves, coloured):
     assert heads == [8 + (64 if coloured else 0)] * 4
 
     levels, colour = rendered_levels(), torch.rand(6, 3)
-    losses = stage.get_losses(levels, colour, torch.arange(6) % 5)
+    losses = losses_of(stage, levels, colour, torch.arange(6) % 5)
     assert set(losses) == ({"f2s_loss", "c2s_loss"} if coloured else {"f2s_loss"})
     features, transmittances = stage.render_features(levels[-1])
     logits = stage.classify(features, transmittances, colour)
@@ -200,7 +205,7 @@ def test_position_features_tell_places_apart():
     without, with_positions = small_stage(), small_stage(position_resolutions=(8, 16))
     labels = torch.arange(6) % 5
     assert without.levels[0].seg_mlps[0].remap.in_features == 8 < with_positions.levels[0].seg_mlps[0].remap.in_features
-    with_positions.get_losses(levels, colour, labels)["f2s_loss"].backward()
+    losses_of(with_positions, levels, colour, labels)["f2s_loss"].backward()
     for level in with_positions.levels:
         assert all((plane.grad != 0).any() for plane in level.position_features.parameters())
     before = [stage.classify(*stage.render_features(levels[-1]), colour) for stage in (without, with_positions)]
@@ -234,7 +239,7 @@ def test_losses_sum_over_the_levels():
     torch.manual_seed(2)
     stage, levels, colour = small_stage(), rendered_levels(), torch.rand(6, 3)
     labels = torch.tensor([0, 1, IGNORE_INDEX, 3, 4, 4])
-    losses = stage.get_losses(levels, colour, labels)
+    losses = losses_of(stage, levels, colour, labels)
     f2s = c2s = 0.0
     for level, rendered in zip(stage.levels, levels, strict=True):
         features = level.colour_features(colour)
@@ -250,7 +255,7 @@ def test_losses_sum_over_the_levels():
 def test_losses_without_a_label_are_zero_with_finite_gradients():
     torch.manual_seed(3)
     stage = small_stage()
-    losses = stage.get_losses(rendered_levels(), torch.rand(6, 3), torch.full((6,), IGNORE_INDEX))
+    losses = losses_of(stage, rendered_levels(), torch.rand(6, 3), torch.full((6,), IGNORE_INDEX))
     assert all(loss.item() == 0 for loss in losses.values())
     sum(losses.values()).backward()
     gradients = [parameter.grad for parameter in stage.parameters()]

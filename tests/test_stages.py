@@ -137,7 +137,7 @@ def test_frozen_geometry_renders_the_same_while_training(method, small_town, mak
     trainer = make_trainer(small_town, 2, 5, method)
     step_trainer(trainer, range(3))
     trainer.pipeline.train()
-    rays, _ = trainer.pipeline.datamanager.next_train(3)
+    rays, _ = trainer.pipeline.datamanager.draw_train()
     one, other = (trainer.pipeline.model.render(rays)[-1] for _ in range(2))
     assert torch.equal(one.rgb, other.rgb)
     assert all(torch.equal(a.features, b.features) for a, b in zip(one.segments, other.segments, strict=True))

@@ -1,18 +1,23 @@
 """nerfstudio's data manager, with label maps, the stages and the observed colour of each ray."""
 
 from dataclasses import dataclass, field
-from typing import Dict, Tuple, Type
+from typing import Dict, Optional, Tuple, Type, Union
 
 import torch
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.configs.dataparser_configs import AnnotatedDataParserUnion
 from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager, VanillaDataManagerConfig
 from nerfstudio.data.pixel_samplers import PixelSamplerConfig
+from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader, RandIndicesEvalDataloader
+from nerfstudio.model_components.ray_generators import RayGenerator
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from nerfseg_ns.data.dataset import LabelledDataset
+from nerfseg_ns.data.labelled_rays import LabelledRays
+from nerfseg_ns.data.photo_cache import PhotoCache
 from nerfseg_ns.data.pixel_sampler import StagedPixelSamplerConfig
 from nerfseg_ns.dataparsers.carla_mvs import CarlaMVSDataParserConfig
+from nerfseg_ns.semantics.frozen_rays import FrozenRays
 from nerfseg_ns.training.stages import Stage
 
 OBSERVED_RGB = "observed_rgb"
@@ -54,19 +59,56 @@ class LabelledDataManager(VanillaDataManager[LabelledDataset]):
                 CONSOLE.log(f"{config.train_num_rays_per_batch} rays a step on {device}.")
         super().__init__(config, device=device, **kwargs)
 
-    def set_stage(self, stage: Stage) -> None:
-        """Draws pixels as the stage needs them from now on."""
-        for sampler in (self.train_pixel_sampler, self.eval_pixel_sampler):
-            if sampler is not None:
-                sampler.stage = stage
+        self.labelled_rays: Optional[LabelledRays] = None
 
-    def next_train(self, step: int) -> Tuple[RayBundle, Dict]:
-        return _with_observed_rgb(*super().next_train(step))
+    def setup_train(self) -> None:
+        config = self.config
+        self.train_image_dataloader = self.iter_train_image_dataloader = self._cache(
+            self.train_dataset, config.train_num_images_to_sample_from, config.train_num_times_to_repeat_images
+        )
+        self.train_pixel_sampler = self._get_pixel_sampler(self.train_dataset, config.train_num_rays_per_batch)
+        self.train_ray_generator = RayGenerator(self.train_dataset.cameras.to(self.device))
+
+    def setup_eval(self) -> None:
+        config = self.config
+        self.eval_image_dataloader = self.iter_eval_image_dataloader = self._cache(
+            self.eval_dataset, config.eval_num_images_to_sample_from, config.eval_num_times_to_repeat_images
+        )
+        self.eval_pixel_sampler = self._get_pixel_sampler(self.eval_dataset, config.eval_num_rays_per_batch)
+        self.eval_ray_generator = RayGenerator(self.eval_dataset.cameras.to(self.device))
+        self.fixed_indices_eval_dataloader = FixedIndicesEvalDataloader(self.eval_dataset, device=self.device)
+        self.eval_dataloader = RandIndicesEvalDataloader(self.eval_dataset, device=self.device)
+
+    def _cache(self, dataset: LabelledDataset, num_photos: int, num_repeats: int) -> PhotoCache:
+        return PhotoCache(dataset, num_photos, num_repeats, self.device, self.exclude_batch_keys_from_device)
+
+    def set_stage(self, stage: Stage) -> None:
+        """Draws pixels as the stage needs them from now on, in stage 2 from labelled photos if there are any."""
+        for prefix in ("train", "eval"):
+            sampler = getattr(self, f"{prefix}_pixel_sampler")
+            if sampler is None or sampler.stage is stage:
+                continue
+            sampler.stage = stage
+            dataset = getattr(self, f"{prefix}_dataset")
+            labelled = dataset.label_maps.labelled if stage is Stage.SEMANTIC else ()
+            getattr(self, f"{prefix}_image_dataloader").draw_from(labelled or range(len(dataset)))
+
+    def next_train(self, step: int) -> Tuple[Union[RayBundle, FrozenRays], Dict]:
+        if self.labelled_rays is None:
+            return self.draw_train()
+        self.train_count += 1
+        return self.labelled_rays.draw(self.get_train_rays_per_batch())
+
+    def draw_train(self) -> Tuple[RayBundle, Dict]:
+        """Pixels of the photos themselves, drawn at random for the present stage."""
+        return _with_colours(self.train_dataset, *super().next_train(self.train_count))
 
     def next_eval(self, step: int) -> Tuple[RayBundle, Dict]:
-        return _with_observed_rgb(*super().next_eval(step))
+        return _with_colours(self.eval_dataset, *super().next_eval(step))
 
 
-def _with_observed_rgb(ray_bundle: RayBundle, batch: Dict) -> Tuple[RayBundle, Dict]:
-    ray_bundle.metadata[OBSERVED_RGB] = batch["image"][..., :3].to(ray_bundle.origins.device)
+def _with_colours(dataset: LabelledDataset, ray_bundle: RayBundle, batch: Dict) -> Tuple[RayBundle, Dict]:
+    """Turns the drawn bytes into colours, for the batch and for the rays."""
+    batch["image"] = dataset.colours(batch["image"], batch.get("mask"))
+    ray_bundle.metadata[OBSERVED_RGB] = batch["image"].to(ray_bundle.origins.device)
     return ray_bundle, batch

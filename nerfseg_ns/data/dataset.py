@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from jaxtyping import Bool, Float, UInt8
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.data.datasets.base_dataset import InputDataset
+from nerfstudio.data.utils.data_utils import get_image_mask_tensor_from_path
+from torch import Tensor
 
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.labels.label_maps import LabelMaps
+
+INTENSITIES = torch.from_numpy(np.arange(256, dtype=np.float32) / 255.0)
+"""What nerfstudio's datasets make of each byte of a photo; a quotient taken elsewhere may differ in its last bit."""
 
 
 class LabelledDataset(InputDataset):
@@ -41,6 +48,40 @@ class LabelledDataset(InputDataset):
         except OSError as error:
             raise SceneError(f"Cannot read the photo {self.image_filenames[image_idx]}: {error}") from error
         return image if self._dataparser_outputs.alpha_color is not None else image[..., :3]
+
+    def get_bytes(self, image_idx: int) -> dict[str, Tensor]:
+        """A view as it is kept in memory; `colours` makes of its pixels what `get_data` has.
+
+        Returns:
+            `image`: UInt8 [height, width, 3], or 4 with the alpha channel if the dataparser has a colour to put behind.
+            `semantics`: UInt8 [height, width, 1]. `mask`, where the scene has masks: Bool [height, width, 1].
+        """
+        image = np.ascontiguousarray(self.get_numpy_image(image_idx))
+        if self._dataparser_outputs.alpha_color is not None and image.shape[-1] == 3:
+            image = np.pad(image, ((0, 0), (0, 0), (0, 1)), constant_values=255)
+        data = {"image": torch.from_numpy(image)}
+        if self._dataparser_outputs.mask_filenames is not None:
+            mask_file = self._dataparser_outputs.mask_filenames[image_idx]
+            data["mask"] = get_image_mask_tensor_from_path(mask_file, self.scale_factor)
+        return {**data, **self.get_metadata({**data, "image_idx": image_idx})}
+
+    def colours(
+        self, pixels: UInt8[Tensor, "*batch channels"], mask: Bool[Tensor, "*batch 1"] | None = None
+    ) -> Float[Tensor, "*batch 3"]:
+        """Colours of pixels drawn from `get_bytes`, equal to nerfstudio's float images to the last bit.
+
+        Args:
+            pixels: with their alpha channel, if they have one.
+            mask: at these pixels, where the scene has masks.
+        """
+        colours = INTENSITIES.to(pixels.device)[pixels.int()]
+        if colours.shape[-1] == 4:
+            behind = self._dataparser_outputs.alpha_color.to(pixels.device)
+            colours = colours[..., :3] * colours[..., 3:] + behind * (1.0 - colours[..., 3:])
+        if self.mask_color and mask is not None:
+            mask = mask.to(pixels.device)
+            colours = torch.where(mask == 1.0, colours, torch.ones_like(colours) * colours.new_tensor(self.mask_color))
+        return colours
 
     def get_metadata(self, data: dict) -> dict:
         """The label map, in the size of the image as loaded."""

@@ -1,6 +1,7 @@
 """Which pixels a training batch is made of: any of all photos in stage 1, labelled ones only in stage 2."""
 
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Dict, List, Optional, Tuple, Type, Union
 
 import torch
@@ -9,6 +10,7 @@ from nerfstudio.data.pixel_samplers import PixelSampler, PixelSamplerConfig
 from torch import Tensor
 
 from nerfseg_ns.labels.classes import IGNORE_INDEX
+from nerfseg_ns.training.data_parallel import shard
 from nerfseg_ns.training.stages import Stage
 
 PER_PIXEL = ("image", "semantics", "mask")
@@ -26,9 +28,15 @@ class StagedPixelSampler(PixelSampler):
 
     Where a batch of images holds no labelled pixel at all, it draws from all of them; their labels are IGNORE_INDEX
     and the loss leaves them out.
+
+    Attributes:
+        stage: what the pixels are for.
+        is_shared: several processes train together, all of them on these photos: in the semantic stage each draws from
+            its own share of the labelled pixels.
     """
 
     stage: Stage = Stage.IMPLICIT
+    is_shared: bool = False
 
     def __init__(self, config: StagedPixelSamplerConfig, **kwargs) -> None:
         super().__init__(config, **kwargs)
@@ -69,10 +77,13 @@ class StagedPixelSampler(PixelSampler):
         self._candidates = None
         if wants_labels:
             self._candidates = _indices(
-                [(label != IGNORE_INDEX) & (masks is None or masks[i].bool()) for i, label in enumerate(labels)]
+                [(label != IGNORE_INDEX) & (masks is None or masks[i].bool()) for i, label in enumerate(labels)],
+                image_batch["image_idx"],
             )
+            if self._candidates is not None and self.is_shared:
+                self._candidates = shard(self._candidates)
         if self._candidates is None and masks is not None and isinstance(images, list):
-            self._candidates = _indices([mask.bool() for mask in masks])
+            self._candidates = _indices([mask.bool() for mask in masks], image_batch["image_idx"])
 
     def _draw(self, sizes: List[int], count: int) -> Tuple[Int[Tensor, "count"], Int[Tensor, "count"]]:
         """Random pixels, as the image's position and the pixel's within it, for images of so many pixels."""
@@ -102,9 +113,15 @@ class StagedPixelSampler(PixelSampler):
         return batch
 
 
-def _indices(chosen: List[Bool[Tensor, "height width 1"]]) -> Optional[Int[Tensor, "candidates"]]:
-    """Flat indices of the chosen pixels of all images, as small as they fit; None where none is chosen."""
-    indices = torch.cat([mask.flatten() for mask in chosen]).nonzero()[:, 0].cpu()
-    if len(indices) == 0:
-        return None
-    return indices.int() if sum(mask.numel() for mask in chosen) < 2**31 else indices
+def _indices(
+    chosen: List[Bool[Tensor, "height width 1"]], image_idx: Int[Tensor, "images"]
+) -> Optional[Int[Tensor, "candidates"]]:
+    """Flat indices of the chosen pixels of all images, as small as they fit; None where none is chosen.
+
+    They are in the order of the photos' numbers: the photos in a batch are in another order in every process.
+    """
+    *starts, total = accumulate((mask.numel() for mask in chosen), initial=0)
+    dtype = torch.int32 if total < 2**31 else torch.int64
+    parts = [mask.flatten().nonzero()[:, 0].cpu().to(dtype) + start for mask, start in zip(chosen, starts)]
+    indices = torch.cat([parts[i] for i in torch.as_tensor(image_idx).argsort().tolist()])
+    return indices if len(indices) else None

@@ -54,6 +54,7 @@ class LevelSemantics(nn.Module):
             [nn.Identity() if kernel_size is None else RayConvolution(feature_dim, kernel_size) for _ in dims]
         )
         self.f2s = nn.ModuleList([F2SHead(feature_dim, colour_dim, num_classes) for _ in dims])
+        self.reach = 0 if kernel_size is None else kernel_size // 2
         self.renderer = SemanticRenderer()
 
     def render_features(self, segments: List[RaySegment]) -> List[Float[Tensor, "rays feature"]]:

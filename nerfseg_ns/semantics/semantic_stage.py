@@ -8,7 +8,8 @@ from jaxtyping import Float, Int
 from nerfstudio.configs.base_config import InstantiateConfig
 from torch import Tensor, nn
 
-from nerfseg_ns.geometry.base import LevelLayout, RenderedLevel
+from nerfseg_ns.geometry.base import LevelLayout, RaySegment, RenderedLevel
+from nerfseg_ns.semantics.heaviest_samples import keep_heaviest
 from nerfseg_ns.semantics.level import LevelSemantics
 from nerfseg_ns.semantics.losses import label_loss
 
@@ -30,6 +31,12 @@ class SemanticStageConfig(InstantiateConfig):
     """Kernel of the ray convolution at each cascade level, coarse to fine, odd; the last one serves any level left."""
     colour_widths: Tuple[int, int] = (16, 64)
     """Widths of the colour-radiance network's two layers."""
+    max_samples: int = 0
+    """Samples of each ray, in each of its segments, that the semantic modules see: those of most weight. Fewer make
+    stage 2 and label maps faster; 0 takes as many as `min_weight` leaves."""
+    min_weight: float = 0.0
+    """Samples that weigh less, and are no neighbours of heavier ones in the ray convolution, are left out. A thousandth
+    changes hardly a pixel and is faster where rays have many samples; 0 leaves none out, as in the paper."""
     position_resolutions: Tuple[int, ...] = ()
     """Cells along the ground of learnable position features beside the location feature, one entry a scale; none in the
     paper. A grid's location features hardly tell where a sample is; these let a labelled place keep its label in all
@@ -50,6 +57,7 @@ class SemanticStage(nn.Module):
 
     def __init__(self, config: SemanticStageConfig, levels: Tuple[LevelLayout, ...], num_classes: int) -> None:
         super().__init__()
+        self.config = config
         kernels = config.kernel_sizes + (config.kernel_sizes[-1],) * len(levels)
         self.levels = nn.ModuleList(
             [
@@ -67,9 +75,26 @@ class SemanticStage(nn.Module):
             ]
         )
 
+    def choose_samples(self, levels: List[RenderedLevel], fixed: bool = False) -> List[List[RaySegment]]:
+        """The segments of the cascade levels with the samples that the semantic modules see.
+
+        Args:
+            levels: rendered by the geometry; all of them, or the finest ones.
+            fixed: give all rays of all calls the same number of samples, so that they can be kept together.
+        """
+        return [
+            [self._choose(segment, module.reach, fixed) for segment in level.segments]
+            for level, module in zip(levels, self.levels[-len(levels) :])
+        ]
+
+    def _choose(self, segment: RaySegment, reach: int, fixed: bool) -> RaySegment:
+        as_many_as_needed = segment.weights.shape[1] if fixed else None
+        return keep_heaviest(segment, self.config.max_samples or as_many_as_needed, self.config.min_weight, reach)
+
     def render_features(self, rendered: RenderedLevel) -> Tuple[List[Tensor], List[Tensor]]:
         """Rendered features of the finest level's segments and the transmittance before each of them."""
-        return self.levels[-1].render_features(rendered.segments), [s.transmittance for s in rendered.segments]
+        (segments,) = self.choose_samples([rendered])
+        return self.levels[-1].render_features(segments), [segment.transmittance for segment in segments]
 
     def classify(
         self, features: List[Tensor], transmittances: List[Tensor], rgb: Float[Tensor, "rays 3"]
@@ -78,16 +103,37 @@ class SemanticStage(nn.Module):
         level = self.levels[-1]
         return level.classify(features, transmittances, level.colour_features(rgb))
 
-    def get_losses(
-        self, rendered: List[RenderedLevel], rgb: Float[Tensor, "rays 3"], labels: Int[Tensor, "rays"]
-    ) -> Dict[str, Float[Tensor, ""]]:
-        """Cross-entropy of F2S and of C2S, summed over the cascade levels."""
-        losses = {"f2s_loss": torch.zeros((), device=rgb.device)}
-        for level, render in zip(self.levels, rendered):
+    def get_logits(self, levels: List[List[RaySegment]], rgb: Float[Tensor, "rays 3"]) -> Dict[str, List[Tensor]]:
+        """Logits of every cascade level, for training.
+
+        Args:
+            levels: from `choose_samples`.
+            rgb: colour of each ray.
+
+        Returns:
+            `f2s_logits`, and with the colour-radiance network `c2s_logits`: a tensor [rays, classes] for each level.
+        """
+        logits: Dict[str, List[Tensor]] = {"f2s_logits": []}
+        for level, segments in zip(self.levels, levels):
             colour = level.colour_features(rgb)
-            features = level.render_features(render.segments)
-            logits = level.classify(features, [s.transmittance for s in render.segments], colour)
-            losses["f2s_loss"] = losses["f2s_loss"] + label_loss(logits, labels)
+            features = level.render_features(segments)
+            transmittances = [segment.transmittance for segment in segments]
+            logits["f2s_logits"].append(level.classify(features, transmittances, colour))
             if level.c2s is not None:
-                losses["c2s_loss"] = losses.get("c2s_loss", 0.0) + label_loss(level.c2s(colour), labels)
-        return losses
+                logits.setdefault("c2s_logits", []).append(level.c2s(colour))
+        return logits
+
+    @staticmethod
+    def get_losses(logits: Dict[str, List[Tensor]], labels: Int[Tensor, "rays"]) -> Dict[str, Float[Tensor, ""]]:
+        """Cross-entropy of F2S and of C2S, summed over the cascade levels.
+
+        Args:
+            logits: from `get_logits`.
+            labels: class indices.
+        """
+        names = {"f2s_logits": "f2s_loss", "c2s_logits": "c2s_loss"}
+        return {
+            loss: torch.stack([label_loss(level, labels) for level in logits[key]]).sum()
+            for key, loss in names.items()
+            if key in logits
+        }

@@ -1,0 +1,40 @@
+"""Rays whose geometry is frozen: all that stage 2 has to know of them."""
+
+from dataclasses import dataclass, fields
+from typing import Callable, List
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from nerfseg_ns.geometry.base import RaySegment
+
+
+@dataclass
+class FrozenRays:
+    """Labelled rays, rendered by a geometry that no longer changes. The first dimension of all tensors is the ray."""
+
+    levels: List[List[RaySegment]]
+    """Segments of each cascade level, with the samples that the semantic modules see."""
+    rendered: Float[Tensor, "rays 3"]
+    """Colours that the finest level renders."""
+    observed: Float[Tensor, "rays 3"]
+    """Colours of the photo."""
+    labels: Int[Tensor, "rays"]
+    """Class indices."""
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "FrozenRays":
+        """The same rays with a function applied to every tensor."""
+        levels = [
+            [RaySegment(*(function(getattr(segment, field.name)) for field in fields(segment))) for segment in level]
+            for level in self.levels
+        ]
+        return FrozenRays(levels, function(self.rendered), function(self.observed), function(self.labels))
+
+    def tensors(self) -> List[Tensor]:
+        """All tensors, always in the same order."""
+        found: List[Tensor] = []
+        self.map(lambda tensor: found.append(tensor) or tensor)
+        return found
+
+    def __len__(self) -> int:
+        return len(self.labels)

@@ -1,0 +1,40 @@
+"""Training on several processes, each with a copy of the model and rays of its own, through torch.distributed."""
+
+from jaxtyping import Shaped
+from nerfstudio.utils import comms
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+def shard(items: Shaped[Tensor, "items *rest"], before: int = 0, total: int = 0) -> Shaped[Tensor, "share *rest"]:
+    """This process's share of what all processes train on.
+
+    Every item goes to exactly one process, and the shares differ by one item at most. Where there are fewer items than
+    processes, everyone gets all of them, so that nobody goes without.
+
+    Args:
+        items: the same ones in the same order on every process. The order in which photos are batched is random and
+            differs: order by `image_idx` first.
+        before: items that came before these, where they are handed over piece by piece, as photo by photo.
+        total: items of all pieces; 0 if these are all.
+
+    Returns:
+        All items where there is one process only.
+    """
+    rank, world_size = comms.get_rank(), comms.get_world_size()
+    if (total or len(items)) < world_size:
+        return items
+    return items[(rank - before) % world_size :: world_size].contiguous()
+
+
+def data_parallel(model: nn.Module) -> DistributedDataParallel:
+    """Wraps a model so that a forward and backward pass through the wrapper average the gradients over all processes.
+
+    Only parameters that require gradients at this time are averaged from then on: wrap anew when others begin to
+    learn. All parameters and buffers of the first process are given to the others; buffers again in every step.
+
+    Args:
+        model: whole, not wrapped.
+    """
+    # Not every parameter has to take part in every step: what a batch does not see, a geometry may leave out.
+    return DistributedDataParallel(model, find_unused_parameters=True)
