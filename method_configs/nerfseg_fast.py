@@ -25,6 +25,8 @@ nerfseg_fast = MethodSpecification(
                     hidden_dim=64,
                     feature_dim=64,
                     kernel_sizes=(5,),
+                    max_samples=6,
+                    keep_neighbours=False,
                     position_resolutions=(32, 64, 128, 256),
                     position_dropout=0.3,
                 ),

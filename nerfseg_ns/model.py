@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Dict, Iterator, List, Literal, Optional, Tuple, Type, Union
+from typing import Any, Dict, Iterator, List, Literal, Optional, Tuple, Type, Union
 
 import torch
 from jaxtyping import Float
@@ -43,6 +43,9 @@ class NerfSegModelConfig(ModelConfig):
     training_colour: Literal["observed", "rendered", "mixed"] = "observed"
     """Colour that the colour-radiance network is trained on: the photo's own (the paper), the one that stage 1 renders
     (what novel views will have), or for each ray one of the two by chance."""
+    render_precision: Literal["float32", "bfloat16"] = "float32"
+    """Precision of the networks while a view is rendered; training is not affected. bfloat16 is faster on a GPU and on
+    CPUs that compute with it (AVX-512 BF16, AMX), and changes a few pixels in a thousand."""
     eval_num_rays_per_chunk: int = 4096
     """Rays rendered at once; less where memory is short."""
 
@@ -121,17 +124,27 @@ class NerfSegModel(Model):
 
     def get_outputs(self, ray_bundle: Union[RayBundle, FrozenRays]) -> Dict[str, Tensor]:
         """Renders a bundle of rays; in training, stage 2 takes frozen rays too."""
+        if self.training:
+            return self._get_training_outputs(ray_bundle)
+        reduced = self.config.render_precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=reduced):
+            outputs = self._get_view_outputs(ray_bundle)
+        return {name: values.float() for name, values in outputs.items()}
+
+    def _get_training_outputs(self, ray_bundle: Union[RayBundle, FrozenRays]) -> Dict[str, Any]:
         if isinstance(ray_bundle, FrozenRays):
             colour = self._training_colour(ray_bundle.observed, ray_bundle.rendered)
             return {"rgb": ray_bundle.rendered, **self.semantics.get_logits(ray_bundle.levels, colour)}
         levels = self.render(ray_bundle)
         finest = levels[-1]
         outputs = {"rgb": finest.rgb, "depth": finest.depth, "accumulation": finest.accumulation}
-        if self.training:
-            return {**outputs, "levels": levels, **self._get_training_logits(ray_bundle, levels)}
-        outputs["rgb"] = finest.rgb.clamp(0.0, 1.0)
-        outputs["accumulation"] = finest.accumulation.clamp(0.0, 1.0)
-        return {**outputs, **self._get_label_outputs(finest, outputs["rgb"], ray_bundle.directions)}
+        return {**outputs, "levels": levels, **self._get_training_logits(ray_bundle, levels)}
+
+    def _get_view_outputs(self, ray_bundle: RayBundle) -> Dict[str, Tensor]:
+        finest = self.render(ray_bundle)[-1]
+        rgb, accumulation = finest.rgb.clamp(0.0, 1.0), finest.accumulation.clamp(0.0, 1.0)
+        outputs = {"rgb": rgb, "depth": finest.depth, "accumulation": accumulation}
+        return {**outputs, **self._get_label_outputs(finest, rgb, ray_bundle.directions)}
 
     def _get_training_logits(self, ray_bundle: RayBundle, levels: List[RenderedLevel]) -> Dict[str, List[Tensor]]:
         """Logits of every cascade level in stage 2, nothing in stage 1.

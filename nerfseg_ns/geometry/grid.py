@@ -5,7 +5,7 @@ from typing import Dict, List, Literal, Optional, Tuple, Type
 
 import torch
 from jaxtyping import Bool, Float
-from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.cameras.rays import RayBundle, RaySamples
 from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.field_components.field_heads import FieldHeadNames
 from nerfstudio.model_components.losses import MSELoss, distortion_loss, interlevel_loss
@@ -108,20 +108,32 @@ class GridGeometry(Geometry):
         self.sampler.step_cb(step)
 
     def forward(self, ray_bundle: RayBundle) -> List[RenderedLevel]:
+        samples, segment, through_ground, proposals = self._find_matter(ray_bundle)
+        weights = segment.weights
+        accumulation = weights.sum(dim=-2)
+        rgb = (weights * self.field.get_outputs(samples, segment.features)[FieldHeadNames.RGB]).sum(dim=-2)
+        rgb = rgb + (1.0 - accumulation) * self._behind(ray_bundle, through_ground)
+        edges = samples.frustums.starts, samples.frustums.ends
+        depth = median_depth(weights, *edges, self.frame.distance_behind(ray_bundle.origins))
+        return [RenderedLevel(rgb, depth, accumulation, [segment], proposals)]
+
+    def _find_matter(
+        self, ray_bundle: RayBundle
+    ) -> Tuple[RaySamples, RaySegment, Bool[Tensor, "rays 1"], Tuple[List[Tensor], List[RaySamples]]]:
+        """All but the colours.
+
+        Returns:
+            The samples; what the semantic stage needs of them; the rays that leave through the ground; weights and
+            samples of the proposal grid and of the field.
+        """
         near, far, through_ground = self.frame.intersect(ray_bundle.origins, ray_bundle.directions)
         ray_bundle.nears, ray_bundle.fars = near, far
         samples, proposal_weights, proposal_samples = self.sampler(ray_bundle, density_fns=[self.proposal])
         positions = self.frame.to_grid(samples.frustums.get_positions())
         density, features = self.field.query(positions)
         weights = samples.get_weights(density)
-        accumulation = weights.sum(dim=-2)
-        rgb = (weights * self.field.get_outputs(samples, features)[FieldHeadNames.RGB]).sum(dim=-2)
-        rgb = rgb + (1.0 - accumulation) * self._behind(ray_bundle, through_ground)
-        edges = samples.frustums.starts, samples.frustums.ends
-        depth = median_depth(weights, *edges, self.frame.distance_behind(ray_bundle.origins))
-        segment = RaySegment(features, positions, weights, torch.ones_like(accumulation))
-        proposals = ([*proposal_weights, weights], [*proposal_samples, samples])
-        return [RenderedLevel(rgb, depth, accumulation, [segment], proposals)]
+        segment = RaySegment(features, positions, weights, torch.ones_like(near))
+        return samples, segment, through_ground, ([*proposal_weights, weights], [*proposal_samples, samples])
 
     def _behind(self, ray_bundle: RayBundle, through_ground: Bool[Tensor, "rays 1"]) -> Float[Tensor, "rays 3"]:
         sky = self.sky(ray_bundle.directions)
@@ -141,14 +153,14 @@ class GridGeometry(Geometry):
         return losses
 
     def _sparse_loss(self, rays: SparseRays) -> Float[Tensor, ""]:
-        """Renders some of the rays whose end is known; they teach the field, not the proposal grid."""
+        """Follows some of the rays whose end is known; they teach the field, not the proposal grid."""
         chosen = torch.randint(len(rays), (self.config.num_sparse_rays,))
         origins, directions, distances = (
             values[chosen].to(self.frame.centre) for values in (rays.origins, rays.directions, rays.distances)
         )
-        weights, samples = self(RayBundle(origins, directions, torch.ones_like(distances), metadata={}))[0].proposals
+        samples, segment, _, _ = self._find_matter(RayBundle(origins, directions, torch.ones_like(distances)))
         tolerance = self.config.sparse_tolerance * self.frame.thickness
-        return sparse_depth_loss(weights[-1], samples[-1], distances, tolerance)
+        return sparse_depth_loss(segment.weights, samples, distances, tolerance)
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
         return {

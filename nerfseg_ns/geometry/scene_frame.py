@@ -91,7 +91,7 @@ class SceneFrame(nn.Module):
 
     def to_box(self, positions: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
         """World positions in box coordinates, not contracted."""
-        return (positions - self.centre) @ self.rotation.T / self.half_size
+        return self._rotate(positions - self.centre) / self.half_size
 
     def to_grid(self, positions: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
         """World positions in grid coordinates, [-1, 1]^3, with what lies beside the core contracted."""
@@ -111,7 +111,7 @@ class SceneFrame(nn.Module):
             Distances of entry and exit (equal where the ray misses the frame), and the mask.
         """
         origin = self.to_box(origins)
-        direction = directions @ self.rotation.T / self.half_size
+        direction = self._rotate(directions) / self.half_size
         direction = torch.where(direction.abs() < 1e-9, torch.full_like(direction, 1e-9), direction)
         bound = direction.new_tensor([OUTER, OUTER, 1.0])
         t0, t1 = (-bound - origin) / direction, (bound - origin) / direction
@@ -121,6 +121,11 @@ class SceneFrame(nn.Module):
         leave = origin + far * direction
         through_ground = (far > near) & (leave[..., 2:] < -0.999) & (leave[..., :2].abs().amax(-1, keepdim=True) < 1.0)
         return near, far, through_ground
+
+    def _rotate(self, vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+        """Turns vectors into the frame, in single precision: autocast would take a matrix product to half."""
+        with torch.autocast(vectors.device.type, enabled=False):
+            return vectors @ self.rotation.T
 
 
 def slab_rotation(points: Float[Tensor, "points 3"], origins: Float[Tensor, "cameras 3"]) -> Float[Tensor, "3 3"]:

@@ -35,8 +35,11 @@ class SemanticStageConfig(InstantiateConfig):
     """Samples of each ray, in each of its segments, that the semantic modules see: those of most weight. Fewer make
     stage 2 and label maps faster; 0 takes as many as `min_weight` leaves."""
     min_weight: float = 0.0
-    """Samples that weigh less, and are no neighbours of heavier ones in the ray convolution, are left out. A thousandth
-    changes hardly a pixel and is faster where rays have many samples; 0 leaves none out, as in the paper."""
+    """Samples that weigh less are left out. A ten-thousandth changes hardly a pixel and is faster where rays have many
+    samples; 0 leaves none out, as in the paper."""
+    keep_neighbours: bool = True
+    """Of each sample that is kept, keep those too that the ray convolution brings together with it, so that it sees
+    the ray as it is. Off, it convolves the heaviest samples alone, as if nothing lay between them."""
     position_resolutions: Tuple[int, ...] = ()
     """Cells along the ground of learnable position features beside the location feature, one entry a scale; none in the
     paper. A grid's location features hardly tell where a sample is; these let a labelled place keep its label in all
@@ -89,7 +92,8 @@ class SemanticStage(nn.Module):
 
     def _choose(self, segment: RaySegment, reach: int, fixed: bool) -> RaySegment:
         as_many_as_needed = segment.weights.shape[1] if fixed else None
-        return keep_heaviest(segment, self.config.max_samples or as_many_as_needed, self.config.min_weight, reach)
+        count = self.config.max_samples or as_many_as_needed
+        return keep_heaviest(segment, count, self.config.min_weight, reach if self.config.keep_neighbours else 0)
 
     def render_features(self, rendered: RenderedLevel) -> Tuple[List[Tensor], List[Tensor]]:
         """Rendered features of the finest level's segments and the transmittance before each of them."""
