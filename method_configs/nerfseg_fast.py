@@ -31,6 +31,7 @@ nerfseg_fast = MethodSpecification(
                     position_dropout=0.3,
                 ),
                 training_colour="mixed",
+                eval_num_rays_per_chunk=2048,
             ),
             stages=StageScheduleConfig(
                 implicit_steps=2500,

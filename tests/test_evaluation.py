@@ -11,6 +11,7 @@ from PIL import Image
 
 from nerfseg_ns.evaluation.confusion import confusion_matrix, segmentation_scores
 from nerfseg_ns.evaluation.scores import SegmentationScores
+from nerfseg_ns.evaluation.shared_views import own_views
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.make import make_town
@@ -94,6 +95,21 @@ def test_scores_come_from_one_matrix_over_all_views():
     assert summary["total_accuracy"] == 0.75 and summary["miou"] == pytest.approx((3 / 4 + 0) / 2)
     assert summary["observed/total_accuracy"] == 1 and summary["observed/iou/B"] == 1
     assert "observed/iou/A" not in summary
+
+
+@pytest.mark.parametrize(("views", "world_size"), [(4, 1), (4, 2), (4, 3), (4, 4), (4, 5)])
+def test_processes_that_train_together_share_the_views(views, world_size, fast_pipeline, monkeypatch):
+    loader = fast_pipeline.datamanager.fixed_indices_eval_dataloader
+    assert len(loader.image_indices) == views
+    monkeypatch.setattr("nerfstudio.utils.comms.get_world_size", lambda: world_size)
+    shares = []
+    for rank in range(world_size):
+        monkeypatch.setattr("nerfstudio.utils.comms.get_rank", lambda rank=rank: rank)
+        shares.append([int(batch["image_idx"]) for _, batch in own_views(loader)])
+    if world_size <= views:
+        assert sorted(sum(shares, [])) == list(range(views)) and all(shares)
+    else:
+        assert shares == [list(range(views))] * world_size
 
 
 # ns-eval and ns-render on a trained run

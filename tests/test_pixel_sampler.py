@@ -7,6 +7,7 @@ from nerfseg_ns.data.datamanager import OBSERVED_RGB, LabelledDataManagerConfig
 from nerfseg_ns.data.pixel_sampler import StagedPixelSampler, StagedPixelSamplerConfig
 from nerfseg_ns.dataparsers.carla_mvs import CarlaMVSDataParserConfig
 from nerfseg_ns.labels.classes import IGNORE_INDEX
+from nerfseg_ns.training.data_parallel import shard
 from nerfseg_ns.training.stages import Stage
 
 
@@ -139,6 +140,74 @@ def test_the_stage_may_change_between_batches_and_so_may_the_photos():
         assert_belongs_together(drawn, batch)
     made.stage = Stage.IMPLICIT
     assert (made.sample(one)["semantics"] == IGNORE_INDEX).any()
+
+
+# Processes that train together
+
+
+@pytest.fixture
+def be_process(monkeypatch):
+    """`be_process(rank, world_size)`: what follows runs as if it were one of so many."""
+
+    def be(rank: int, world_size: int) -> None:
+        monkeypatch.setattr("nerfstudio.utils.comms.get_rank", lambda: rank)
+        monkeypatch.setattr("nerfstudio.utils.comms.get_world_size", lambda: world_size)
+
+    return be
+
+
+def in_order(batch: dict, order: list) -> dict:
+    """The same photos in another order."""
+    return {key: [value[i] for i in order] if isinstance(value, list) else value[order] for key, value in batch.items()}
+
+
+@pytest.mark.parametrize(("items", "world_size"), [(12, 1), (12, 3), (13, 3), (14, 3), (3, 3)])
+def test_shares_are_disjoint_complete_and_even(items, world_size, be_process):
+    shares = []
+    for rank in range(world_size):
+        be_process(rank, world_size)
+        shares.append(shard(torch.arange(items) + 100).tolist())
+    assert sorted(sum(shares, [])) == list(range(100, 100 + items))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1 <= min(map(len, shares))
+
+
+def test_with_fewer_items_than_processes_nobody_goes_without(be_process):
+    for rank in range(4):
+        be_process(rank, 4)
+        assert shard(torch.tensor([7, 8, 9])).tolist() == [7, 8, 9]
+        assert shard(torch.tensor([])).tolist() == []
+
+
+@pytest.mark.parametrize("lists", [False, True])
+def test_every_labelled_pixel_is_drawn_by_one_process(lists, be_process):
+    """Every process has the photos in an order of its own."""
+    torch.manual_seed(4)
+    batch = image_batch(labelled=0.4)
+    labelled = batch["semantics"][..., 0] != IGNORE_INDEX
+    if lists:
+        batch = as_lists(batch, [(6, 9)] * 4)
+    seen = []
+    for rank, order in enumerate([[2, 0, 1, 3], [0, 1, 2, 3], [3, 2, 0, 1]]):
+        be_process(rank, 3)
+        made = sampler(6000)
+        made.is_shared = True
+        total = counts(made.sample(in_order(batch, order)), (4, 6, 9))
+        assert_uniform(total, total > 0)
+        seen.append(total > 0)
+    assert torch.equal(sum(share.int() for share in seen), labelled.int())
+    sizes = [int(share.sum()) for share in seen]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_only_labelled_pixels_are_shared_and_only_if_told(be_process):
+    torch.manual_seed(5)
+    be_process(1, 3)
+    batch = image_batch()
+    everywhere, labelled = torch.ones(4, 6, 9, dtype=torch.bool), batch["semantics"][..., 0] != IGNORE_INDEX
+    made = sampler(8000, Stage.IMPLICIT)
+    made.is_shared = True
+    assert_uniform(counts(made.sample(batch), (4, 6, 9)), everywhere)
+    assert_uniform(counts(sampler(8000).sample(batch), (4, 6, 9)), labelled)
 
 
 @pytest.fixture(scope="module")

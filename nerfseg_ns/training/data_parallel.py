@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 
-def shard(items: Shaped[Tensor, "items *rest"], before: int = 0, total: int = 0) -> Shaped[Tensor, "share *rest"]:
+def shard(items: Shaped[Tensor, "items *rest"]) -> Shaped[Tensor, "share *rest"]:
     """This process's share of what all processes train on.
 
     Every item goes to exactly one process, and the shares differ by one item at most. Where there are fewer items than
@@ -15,16 +15,12 @@ def shard(items: Shaped[Tensor, "items *rest"], before: int = 0, total: int = 0)
     Args:
         items: the same ones in the same order on every process. The order in which photos are batched is random and
             differs: order by `image_idx` first.
-        before: items that came before these, where they are handed over piece by piece, as photo by photo.
-        total: items of all pieces; 0 if these are all.
 
     Returns:
         All items where there is one process only.
     """
     rank, world_size = comms.get_rank(), comms.get_world_size()
-    if (total or len(items)) < world_size:
-        return items
-    return items[(rank - before) % world_size :: world_size].contiguous()
+    return items if len(items) < world_size else items[rank::world_size].contiguous()
 
 
 def data_parallel(model: nn.Module) -> DistributedDataParallel:

@@ -8,6 +8,7 @@ from typing import Any, Dict, Literal, Optional, Type
 import torch
 import yaml
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
+from nerfstudio.utils import comms
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from nerfseg_ns.errors import SceneError
@@ -38,6 +39,8 @@ class StagedTrainer(Trainer):
     def __init__(self, config: StagedTrainerConfig, local_rank: int = 0, world_size: int = 1) -> None:
         self.last_step = config.max_num_iterations or config.pipeline.stages.total_steps
         config.max_num_iterations = self.last_step
+        if not comms.is_main_process():  # nerfstudio starts a viewer on every machine, and fails on all but the first
+            config.vis = config.vis.removeprefix("viewer").removeprefix("_legacy").removeprefix("+")
         super().__init__(config, local_rank, world_size)
 
     def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
