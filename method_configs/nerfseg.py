@@ -5,6 +5,7 @@ from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from nerfseg_ns.data.datamanager import LabelledDataManagerConfig
+from nerfseg_ns.data.labelled_rays import LabelledRaysConfig
 from nerfseg_ns.geometry.nerfpp import NeRFPPGeometryConfig
 from nerfseg_ns.model import NerfSegModelConfig
 from nerfseg_ns.pipeline import NerfSegPipelineConfig
@@ -17,8 +18,9 @@ nerfseg = MethodSpecification(
         steps_per_save=5000,
         pipeline=NerfSegPipelineConfig(
             datamanager=LabelledDataManagerConfig(train_num_rays_per_batch=1024),
-            model=NerfSegModelConfig(geometry=NeRFPPGeometryConfig(), eval_num_rays_per_chunk=1024),
+            model=NerfSegModelConfig(geometry=NeRFPPGeometryConfig(skip_weight=1e-3), eval_num_rays_per_chunk=1024),
             stages=StageScheduleConfig(implicit_steps=300_000, semantic_steps=20_000),
+            labelled_rays=LabelledRaysConfig(max_megabytes=0),  # its rays take 100 times the memory of nerfseg-fast's
         ),
         optimizers={
             "geometry": {"optimizer": AdamOptimizerConfig(lr=5e-4), "scheduler": None},

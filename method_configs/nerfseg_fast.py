@@ -26,7 +26,6 @@ nerfseg_fast = MethodSpecification(
                     feature_dim=64,
                     kernel_sizes=(5,),
                     max_samples=6,
-                    keep_neighbours=False,
                     position_resolutions=(32, 64, 128, 256),
                     position_dropout=0.3,
                 ),

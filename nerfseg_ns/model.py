@@ -116,7 +116,7 @@ class NerfSegModel(Model):
         """
         levels = self.render(ray_bundle)
         return FrozenRays(
-            self.semantics.choose_samples(levels, fixed=True),
+            self.semantics.choose_samples(levels),
             levels[-1].rgb.clamp(0.0, 1.0),
             batch["image"][..., :3].to(self.device),
             batch["semantics"].to(self.device)[..., 0].long(),

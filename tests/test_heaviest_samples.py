@@ -1,11 +1,13 @@
-"""Fewer samples for the semantic modules: against a slow choice, and against all samples where nothing weighs enough."""
+"""Fewer samples for the semantic modules: the heaviest, and none where nothing weighs anything."""
 
 import pytest
 import torch
 
 from nerfseg_ns.geometry.base import LevelLayout, RaySegment
-from nerfseg_ns.semantics.heaviest_samples import keep_heaviest
+from nerfseg_ns.semantics import level as level_module
+from nerfseg_ns.semantics.heaviest_samples import keep_heaviest, leave_out_light
 from nerfseg_ns.semantics.level import LevelSemantics
+from nerfseg_ns.semantics.packed_samples import PackedSamples
 
 RAYS, SAMPLES, DIM = 40, 23, 8
 
@@ -18,64 +20,85 @@ def noise_segment(share: float = 0.2, light: float = 0.0) -> RaySegment:
     return RaySegment(features, positions, weights, torch.rand(RAYS, 1))
 
 
+def semantics(kernel_size, resolutions=(8, 16)) -> LevelSemantics:
+    return LevelSemantics(LevelLayout((DIM,)), 5, 16, DIM, kernel_size, (16, 64), resolutions)
+
+
 @pytest.mark.parametrize("kernel_size", [None, 3, 5])
-@pytest.mark.parametrize("count", [None, 20])
-def test_what_weighs_too_little_changes_nothing(kernel_size, count):
-    """The ray convolution of the samples that are kept is that of the whole ray."""
+def test_where_nothing_weighs_anything_no_network_is_asked(kernel_size, monkeypatch):
+    """The packed samples give what all samples give, to the gradients; fewer of them go through the Seg-MLP."""
     torch.manual_seed(0)
-    segment = noise_segment(share=0.1)
-    level = LevelSemantics(LevelLayout((DIM,)), 5, 16, DIM, kernel_size, (16, 64), (8, 16)).eval()
-    fewer = keep_heaviest(segment, count, 1e-3, level.reach)
-    assert fewer.weights.shape[1] < SAMPLES
-    torch.testing.assert_close(level.render_features([fewer]), level.render_features([segment]))
-    without_reach = keep_heaviest(segment, None, 1e-3, 0)
-    same = torch.allclose(level.render_features([without_reach])[0], level.render_features([segment])[0], atol=1e-5)
-    assert same == (kernel_size is None)
+    segment, level = noise_segment(share=0.1), semantics(kernel_size, resolutions=())
+    segment.weights[3], segment.weights[4] = 0.0, 1.0
+    asked = []
+    level.seg_mlps[0].register_forward_hook(lambda module, inputs, output: asked.append(output.shape[:-1].numel()))
+    found = []
+    for most in (0.5, 0.0):  # packed, then all samples
+        monkeypatch.setattr(level_module, "MAX_PACKED_SHARE", most)
+        level.zero_grad()
+        (features,) = level.render_features([segment])
+        features.square().sum().backward()
+        gradients = [p.grad.clone() for part in (level.seg_mlps, level.ray_convolutions) for p in part.parameters()]
+        found.append([features.detach(), *gradients])
+    assert asked[1] == RAYS * SAMPLES and asked[0] == int(
+        PackedSamples.of(segment.weights[..., 0], level.reach).near.sum()
+    )
+    assert asked[0] < 0.5 * asked[1]
+    assert (found[0][0][3] == 0).all()
+    torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=1e-4)
 
 
-def test_the_error_is_what_the_samples_left_out_weigh():
+def test_packed_samples_have_their_place(monkeypatch):
+    """Position features of packed samples too; in training they are hidden from whole rays, which are never packed."""
     torch.manual_seed(1)
-    segment = noise_segment(light=5e-4)
-    level = LevelSemantics(LevelLayout((DIM,)), 5, 16, DIM, 5, None).eval()
-    whole, fewer = (level.render_features([s])[0] for s in (segment, keep_heaviest(segment, None, 1e-3, level.reach)))
-    samples = level.ray_convolutions[0](level.seg_mlps[0](segment.features))
-    bound = 5e-4 * samples.sum(dim=1)  # features are not negative
-    assert ((whole - fewer) >= -1e-5).all() and ((whole - fewer) <= bound + 1e-5).all()
-    assert (whole - fewer).abs().max() > 1e-4
+    segment, level = noise_segment(share=0.1), semantics(5).eval()
+    (packed,) = level.render_features([segment])
+    monkeypatch.setattr(level_module, "MAX_PACKED_SHARE", 0.0)
+    torch.testing.assert_close(packed, level.render_features([segment])[0])
+    monkeypatch.setattr(level_module, "MAX_PACKED_SHARE", 1.0)
+    level.position_features.dropout = 0.5
+    assert level.train().render_features([segment])[0].shape == (RAYS, DIM)
 
 
-@pytest.mark.parametrize("reach", [0, 2])
-def test_the_heaviest_are_kept_in_their_order(reach):
+def test_packed_samples_against_a_slow_search():
     torch.manual_seed(2)
+    weights = (torch.rand(6, 9) < 0.25) * torch.rand(6, 9)
+    packed = PackedSamples.of(weights, 2)
+    for ray in range(6):
+        for sample in range(9):
+            around = weights[ray, max(0, sample - 2) : sample + 3]
+            assert packed.near[ray, sample] == bool((around != 0).any())
+    places = [(ray, sample) for ray in range(6) for sample in range(9) if packed.near[ray, sample]]
+    kept = [(ray, sample) for ray in range(6) for sample in range(9) if weights[ray, sample] != 0]
+    for (ray, sample), row in zip(kept, packed.neighbours().tolist(), strict=True):
+        expected = [(ray, sample + step) for step in (-2, -1, 0, 1, 2)]
+        assert row == [places.index(place) + 1 if place in places else 0 for place in expected]
+    assert packed.share == pytest.approx(len(places) / 54)
+
+
+def test_light_samples_count_for_nothing():
+    torch.manual_seed(3)
+    segment, level = noise_segment(light=5e-4), semantics(5).eval()
+    fewer = leave_out_light(segment, 1e-3)
+    assert torch.equal(fewer.weights != 0, segment.weights > 1e-3)
+    assert leave_out_light(segment, 0.0) is segment
+    whole, left = (level.render_features([s])[0] for s in (segment, fewer))
+    samples = level.ray_convolutions[0](level.seg_mlps[0](level._seg_mlp_input(segment.features, segment.positions)))
+    bound = 5e-4 * samples.sum(dim=1)  # features are not negative
+    assert ((whole - left) >= -1e-5).all() and ((whole - left) <= bound + 1e-5).all()
+    assert (whole - left).abs().max() > 1e-4
+
+
+def test_the_heaviest_are_kept_in_their_order():
+    torch.manual_seed(4)
     segment = noise_segment(share=1.0)
-    kept = keep_heaviest(segment, 6, 0.0, reach)
+    kept = keep_heaviest(segment, 6)
     assert kept.features.shape == (RAYS, 6, DIM) and kept.transmittance is segment.transmittance
     for ray in range(RAYS):
         weights = segment.weights[ray, :, 0].tolist()
-        scores = [max(weights[max(0, i - reach) : i + reach + 1]) for i in range(SAMPLES)]
-        limit = sorted(scores)[-6]
-        found = [weights.index(weight) for weight in kept.weights[ray, :, 0].tolist()]
-        assert found == sorted(found) and len(set(found)) == 6
-        assert all(scores[i] >= limit for i in found)
-        assert all(i in found for i in range(SAMPLES) if scores[i] > limit)
-        torch.testing.assert_close(kept.features[ray], segment.features[ray, found])
-        torch.testing.assert_close(kept.positions[ray], segment.positions[ray, found])
-
-
-def test_rays_with_room_hold_samples_that_weigh_nothing():
-    """What a ray gives does not depend on the rays beside it."""
-    torch.manual_seed(3)
-    segment = noise_segment(light=5e-4)
-    together = keep_heaviest(segment, None, 1e-3, 1)
-    for ray in range(RAYS):
-        alone = RaySegment(*(getattr(segment, name)[ray : ray + 1] for name in vars(segment)))
-        kept = keep_heaviest(alone, None, 1e-3, 1)
-        assert kept.weights.sum().item() == pytest.approx(together.weights[ray].sum().item(), abs=1e-6)
-
-
-def test_nothing_to_leave_out():
-    segment = noise_segment()
-    for count in (None, SAMPLES, SAMPLES + 5):
+        expected = sorted(sorted(range(SAMPLES), key=weights.__getitem__)[-6:])
+        assert kept.weights[ray, :, 0].tolist() == [weights[i] for i in expected]
+        torch.testing.assert_close(kept.features[ray], segment.features[ray, expected])
+        torch.testing.assert_close(kept.positions[ray], segment.positions[ray, expected])
+    for count in (SAMPLES, SAMPLES + 5):
         assert keep_heaviest(segment, count) is segment
-    empty = RaySegment(segment.features, segment.positions, torch.zeros(RAYS, SAMPLES, 1), segment.transmittance)
-    assert keep_heaviest(empty, None, 1e-3).weights.shape == (RAYS, 1, 1)

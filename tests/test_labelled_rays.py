@@ -34,6 +34,7 @@ def labelled_pixels_of(dataset) -> list:
 @pytest.mark.parametrize("method", ["nerfseg-fast", "nerfseg"])
 def test_every_labelled_pixel_is_kept_as_it_would_be_rendered(method, small_town, make_trainer, step_trainer):
     trainer = make_trainer(small_town, 3, 3, method)
+    trainer.pipeline.config.labelled_rays = LabelledRaysConfig(max_megabytes=200)
     step_trainer(trainer, range(4))
     rays, model, manager = kept_rays(trainer), trainer.pipeline.model, trainer.pipeline.datamanager
     assert len(rays) == rays.total == 4 * 48 * 48
@@ -42,7 +43,7 @@ def test_every_labelled_pixel_is_kept_as_it_would_be_rendered(method, small_town
     bundle, batch = manager.draw_train()
     torch.manual_seed(0)
     once = model.freeze_rays(bundle, batch)
-    for level, rendered in zip(once.levels, model.semantics.choose_samples(model.render(bundle), True), strict=True):
+    for level, rendered in zip(once.levels, model.semantics.choose_samples(model.render(bundle)), strict=True):
         for kept, segment in zip(level, rendered, strict=True):
             assert all(torch.equal(getattr(kept, name), getattr(segment, name)) for name in vars(kept))
     assert torch.equal(once.observed, batch["image"]) and torch.equal(once.labels, batch["semantics"][:, 0].long())

@@ -22,8 +22,8 @@ class LabelledRaysConfig:
 
     max_megabytes: int = 1024
     """Memory for the frozen geometry of labelled rays, on the device that trains. It saves rendering them anew in every
-    step. Where they do not all fit, a random part of them is kept and exchanged bit by bit. 0 keeps none: slow steps, no
-    memory."""
+    step. Where they do not all fit, a random part of them is kept and exchanged bit by bit. 0 keeps none: slow steps,
+    no memory."""
     refresh_rays: int = 64
     """Where not all labelled rays fit: rays that a step renders anew, each in place of one that was kept. More let
     stage 2 see more of the labels, and make its steps slower; 0 stays with the first choice."""

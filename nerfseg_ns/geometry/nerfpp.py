@@ -1,25 +1,22 @@
 """The paper's geometry: NeRF++ with two cascade levels, foreground and background apart (section II-A)."""
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Tuple, Type
+from functools import partial
+from typing import Dict, List, Type
 
 import torch
 from jaxtyping import Float
-from nerfstudio.cameras.rays import RayBundle, RaySamples
-from nerfstudio.field_components.field_heads import FieldHeadNames
-from nerfstudio.field_components.spatial_distortions import SceneContraction
+from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.model_components.losses import MSELoss
 from nerfstudio.model_components.ray_samplers import PDFSampler, UniformSampler
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import Parameter
 
-from nerfseg_ns.geometry.base import Geometry, GeometryConfig, LevelLayout, RaySegment, RenderedLevel, composite
-from nerfseg_ns.geometry.depth import median_depth
-from nerfseg_ns.geometry.inverted_sphere import InvertedSphereSampler, foreground_bounds, inverse_radius_deltas
-from nerfseg_ns.geometry.nerfpp_field import InvertedSphere, NeRFPPField, NeRFPPFieldConfig
-
-CONTRACTION = SceneContraction()
-"""Takes all of space into the ball of radius 2."""
+from nerfseg_ns.geometry.base import Geometry, GeometryConfig, LevelLayout, RenderedLevel
+from nerfseg_ns.geometry.inverted_sphere import InvertedSphereSampler, foreground_bounds
+from nerfseg_ns.geometry.nerfpp_field import NeRFPPFieldConfig
+from nerfseg_ns.geometry.nerfpp_level import NeRFPPLevel
+from nerfseg_ns.geometry.nerfpp_skipping import SkippingRenderer
 
 
 @dataclass
@@ -33,45 +30,8 @@ class NeRFPPGeometryConfig(GeometryConfig):
     """Samples that the second level adds where the first one found matter, in each of the two."""
     networks: NeRFPPFieldConfig = field(default_factory=NeRFPPFieldConfig)
     """Sizes of the networks."""
-
-
-class NeRFPPLevel(nn.Module):
-    """Networks of one cascade level: inside the unit sphere, and outside it.
-
-    Args:
-        config: sizes of the networks.
-    """
-
-    def __init__(self, config: NeRFPPFieldConfig) -> None:
-        super().__init__()
-        self.foreground = NeRFPPField(config)
-        self.background = NeRFPPField(config, InvertedSphere())
-
-    def forward(self, foreground: RaySamples, background: RaySamples) -> RenderedLevel:
-        """Renders both parts and puts them together with what the foreground lets through (NeRF++ equation 5)."""
-        parts = [
-            self._render(self.foreground, foreground),
-            self._render(self.background, inverse_radius_deltas(background)),
-        ]
-        rgb, accumulation, segments = zip(*parts)
-        segments[1].transmittance = 1.0 - accumulation[0]
-        transmittances = [segment.transmittance for segment in segments]
-        weights = [segment.weights * segment.transmittance[:, None] for segment in segments]
-        starts, ends = zip(*((part.frustums.starts, part.frustums.ends) for part in (foreground, background)))
-        depth = median_depth(torch.cat(weights, 1), torch.cat(starts, 1), torch.cat(ends, 1), ends[1][:, -1])
-        return RenderedLevel(composite(rgb, transmittances), depth, accumulation[0], list(segments))
-
-    @staticmethod
-    def _render(
-        network: NeRFPPField, samples: RaySamples
-    ) -> Tuple[Float[Tensor, "rays 3"], Float[Tensor, "rays 1"], RaySegment]:
-        density, features = network.get_density(samples)
-        weights = samples.get_weights(density)
-        rgb = network.get_outputs(samples, features)[FieldHeadNames.RGB]
-        accumulation = weights.sum(dim=-2)
-        positions = CONTRACTION(samples.frustums.get_positions()) / 2.0
-        segment = RaySegment(features, positions, weights, torch.ones_like(accumulation))
-        return (weights * rgb).sum(dim=-2), accumulation, segment
+    skip_weight: float = 0.0
+    """Share of a ray's light below which samples are not asked when a learnt scene is rendered, stage 2 included."""
 
 
 class NeRFPPGeometry(Geometry):
@@ -98,6 +58,9 @@ class NeRFPPGeometry(Geometry):
     def forward(self, ray_bundle: RayBundle) -> List[RenderedLevel]:
         bundle = foreground_bounds(ray_bundle)
         samples = [self.foreground_sampler(bundle), self.background_sampler(bundle)]
+        if self.config.skip_weight > 0 and not self.training and not torch.is_grad_enabled():
+            draw = partial(self.pdf_sampler, bundle)
+            return SkippingRenderer(self.coarse, self.fine, draw, self.config.skip_weight).render(*samples)
         coarse = self.coarse(*samples)
         finer = [
             self.pdf_sampler(bundle, sample, segment.weights.detach())

@@ -60,6 +60,9 @@ class NeRFPPField(NeRFField):
     Args:
         config: sizes.
         spatial_distortion: None inside the unit sphere, `InvertedSphere` outside.
+
+    Attributes:
+        feature_dim: width of the location feature.
     """
 
     def __init__(self, config: NeRFPPFieldConfig, spatial_distortion: Optional[InvertedSphere] = None) -> None:
@@ -72,6 +75,7 @@ class NeRFPPField(NeRFField):
             field_heads=None,
             spatial_distortion=spatial_distortion,
         )
+        self.feature_dim = config.layer_width
         self.field_output_density = DensityFieldHead(config.layer_width, activation=Absolute())
         self.location_remap = nn.Linear(config.layer_width, config.layer_width)
         self.mlp_head = MLP(

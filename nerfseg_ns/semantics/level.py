@@ -10,9 +10,13 @@ from torch import Tensor, nn
 from nerfseg_ns.geometry.base import LevelLayout, RaySegment, composite
 from nerfseg_ns.semantics.colour_radiance import ColourRadianceNetwork
 from nerfseg_ns.semantics.heads import C2SHead, F2SHead
+from nerfseg_ns.semantics.packed_samples import PackedSamples
 from nerfseg_ns.semantics.position_features import PositionFeatures
 from nerfseg_ns.semantics.ray_convolution import RayConvolution
 from nerfseg_ns.semantics.seg_mlp import SegMLP
+
+MAX_PACKED_SHARE = 0.5
+"""Share of the samples that the heads are asked at from which on picking them out costs more than it saves."""
 
 
 class LevelSemantics(nn.Module):
@@ -59,16 +63,31 @@ class LevelSemantics(nn.Module):
 
     def render_features(self, segments: List[RaySegment]) -> List[Float[Tensor, "rays feature"]]:
         """Semantic features of the samples, volume-rendered with the frozen weights: one feature a ray and segment."""
-        return [
-            self.renderer(ray_convolution(seg_mlp(self._seg_mlp_input(segment))), segment.weights)
-            for segment, seg_mlp, ray_convolution in zip(segments, self.seg_mlps, self.ray_convolutions)
-        ]
+        return [self._render(*parts) for parts in zip(segments, self.seg_mlps, self.ray_convolutions)]
 
-    def _seg_mlp_input(self, segment: RaySegment) -> Float[Tensor, "rays samples width"]:
+    def _render(
+        self, segment: RaySegment, seg_mlp: SegMLP, ray_convolution: nn.Module
+    ) -> Float[Tensor, "rays feature"]:
+        packed = PackedSamples.of(segment.weights[..., 0], self.reach)
+        if packed.share > MAX_PACKED_SHARE or self._hides_rays():
+            samples = ray_convolution(seg_mlp(self._seg_mlp_input(segment.features, segment.positions)))
+            return self.renderer(samples, segment.weights)
+        features = seg_mlp(self._seg_mlp_input(packed.choose(segment.features), packed.choose(segment.positions)))
+        if self.reach:
+            features = ray_convolution.at(packed.with_nothing(features), packed.neighbours())
+        return packed.render(features, segment.weights[..., 0])
+
+    def _hides_rays(self) -> bool:
+        """Whether the position features are hidden from whole rays now, so that samples must be in rays."""
+        return self.training and self.position_features is not None
+
+    def _seg_mlp_input(
+        self, features: Float[Tensor, "*samples feature"], positions: Float[Tensor, "*samples 3"]
+    ) -> Float[Tensor, "*samples width"]:
         """The location features, with the position features where the level has them."""
         if self.position_features is None:
-            return segment.features
-        return torch.cat([segment.features, self.position_features(segment.positions)], dim=-1)
+            return features
+        return torch.cat([features, self.position_features(positions)], dim=-1)
 
     def colour_features(self, rgb: Float[Tensor, "rays 3"]) -> Optional[Float[Tensor, "rays colour"]]:
         """Colour features of the rays, or None where the level has no colour-radiance network."""

@@ -1,6 +1,6 @@
 """Ray convolution (R in the paper's Table III): neighbouring samples of a ray agree on what they are."""
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 
@@ -23,3 +23,16 @@ class RayConvolution(nn.Module):
 
     def forward(self, features: Float[Tensor, "rays samples dim"]) -> Float[Tensor, "rays samples dim"]:
         return self.convolution(features.transpose(1, 2)).relu().transpose(1, 2)
+
+    def at(
+        self, features: Float[Tensor, "packed dim"], neighbours: Int[Tensor, "kept kernel"]
+    ) -> Float[Tensor, "kept dim"]:
+        """The same at some samples only.
+
+        Args:
+            features: of the samples that are needed, packed.
+            neighbours: for each of those samples, where the features that its kernel sees are.
+        """
+        places = neighbours.unbind(dim=1)  # one after the other: together they would take a kernel's size of memory
+        terms = (features[place] @ kernel.T for place, kernel in zip(places, self.convolution.weight.unbind(dim=2)))
+        return sum(terms, self.convolution.bias).relu()

@@ -9,7 +9,7 @@ from nerfstudio.configs.base_config import InstantiateConfig
 from torch import Tensor, nn
 
 from nerfseg_ns.geometry.base import LevelLayout, RaySegment, RenderedLevel
-from nerfseg_ns.semantics.heaviest_samples import keep_heaviest
+from nerfseg_ns.semantics.heaviest_samples import keep_heaviest, leave_out_light
 from nerfseg_ns.semantics.level import LevelSemantics
 from nerfseg_ns.semantics.losses import label_loss
 
@@ -32,14 +32,11 @@ class SemanticStageConfig(InstantiateConfig):
     colour_widths: Tuple[int, int] = (16, 64)
     """Widths of the colour-radiance network's two layers."""
     max_samples: int = 0
-    """Samples of each ray, in each of its segments, that the semantic modules see: those of most weight. Fewer make
-    stage 2 and label maps faster; 0 takes as many as `min_weight` leaves."""
+    """Samples of each ray, in each of its segments, that the semantic modules see: those of most weight, convolved as
+    if nothing lay between them. Fewer make stage 2 and label maps faster; 0 takes all, as in the paper."""
     min_weight: float = 0.0
-    """Samples that weigh less are left out. A ten-thousandth changes hardly a pixel and is faster where rays have many
-    samples; 0 leaves none out, as in the paper."""
-    keep_neighbours: bool = True
-    """Of each sample that is kept, keep those too that the ray convolution brings together with it, so that it sees
-    the ray as it is. Off, it convolves the heaviest samples alone, as if nothing lay between them."""
+    """Samples that weigh less count for nothing. A ten-thousandth changes hardly a pixel and saves most of the work
+    where rays have many samples; 0 leaves none out, as in the paper."""
     position_resolutions: Tuple[int, ...] = ()
     """Cells along the ground of learnable position features beside the location feature, one entry a scale; none in the
     paper. A grid's location features hardly tell where a sample is; these let a labelled place keep its label in all
@@ -78,22 +75,13 @@ class SemanticStage(nn.Module):
             ]
         )
 
-    def choose_samples(self, levels: List[RenderedLevel], fixed: bool = False) -> List[List[RaySegment]]:
-        """The segments of the cascade levels with the samples that the semantic modules see.
+    def choose_samples(self, levels: List[RenderedLevel]) -> List[List[RaySegment]]:
+        """The segments of cascade levels with the samples that the semantic modules see."""
+        return [[self._choose(segment) for segment in level.segments] for level in levels]
 
-        Args:
-            levels: rendered by the geometry; all of them, or the finest ones.
-            fixed: give all rays of all calls the same number of samples, so that they can be kept together.
-        """
-        return [
-            [self._choose(segment, module.reach, fixed) for segment in level.segments]
-            for level, module in zip(levels, self.levels[-len(levels) :])
-        ]
-
-    def _choose(self, segment: RaySegment, reach: int, fixed: bool) -> RaySegment:
-        as_many_as_needed = segment.weights.shape[1] if fixed else None
-        count = self.config.max_samples or as_many_as_needed
-        return keep_heaviest(segment, count, self.config.min_weight, reach if self.config.keep_neighbours else 0)
+    def _choose(self, segment: RaySegment) -> RaySegment:
+        count = self.config.max_samples or segment.weights.shape[1]
+        return leave_out_light(keep_heaviest(segment, count), self.config.min_weight)
 
     def render_features(self, rendered: RenderedLevel) -> Tuple[List[Tensor], List[Tensor]]:
         """Rendered features of the finest level's segments and the transmittance before each of them."""

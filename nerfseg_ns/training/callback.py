@@ -22,7 +22,8 @@ def staged_callback(
 
     Args:
         pipeline: its `set_step(step)` moves model and data manager to the step's stage, its `fit_to_scene()` readies
-            the geometry for stage 1, its `keep_labelled_rays()` the batches for stage 2; all do nothing the second time.
+            the geometry for stage 1, its `keep_labelled_rays()` the batches for stage 2; nothing happens the second
+            time.
         schedule: lengths and learning rates.
         attributes: of the trainer; the optimizers are taken from it.
     """

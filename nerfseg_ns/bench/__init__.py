@@ -1,0 +1,1 @@
+"""`nerfseg bench`: time, memory and time-to-quality of the methods, against the paper's computation."""

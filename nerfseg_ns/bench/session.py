@@ -1,0 +1,155 @@
+"""A trainer in this process, stepped and rendered by hand."""
+
+from __future__ import annotations
+
+import random
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import Iterator
+
+import numpy as np
+import rich
+import torch
+from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.engine.callbacks import TrainingCallbackLocation
+from nerfstudio.utils import writer
+from nerfstudio.utils.rich_utils import CONSOLE
+from torch import Tensor
+
+from nerfseg_ns.bench.timing import seconds_of
+from nerfseg_ns.errors import SceneError
+from nerfseg_ns.training.stages import Stage
+from nerfseg_ns.training.trainer import StagedTrainer, StagedTrainerConfig, find_checkpoint, read_checkpoint
+
+
+class Session:
+    """A run that is set up to its first step; its test views are the evaluation's.
+
+    Args:
+        config: of the run.
+
+    Attributes:
+        start_up: seconds from the config to the first step: photos and labels loaded, networks made, the geometry
+            shown the photos.
+    """
+
+    def __init__(self, config: StagedTrainerConfig) -> None:
+        self.config = config
+        self.device = config.machine.device_type
+        _seed(config.machine.seed)
+        self.start_up, self.trainer = seconds_of(self._set_up, self.device)
+        self.model = self.trainer.pipeline.model
+
+    def _set_up(self) -> StagedTrainer:
+        with quiet():
+            trainer = self.config.setup(local_rank=0, world_size=1)
+            trainer.setup(test_mode="test")
+            _run_callbacks(trainer, 0, TrainingCallbackLocation.BEFORE_TRAIN_ITERATION)
+        return trainer
+
+    @property
+    def num_classes(self) -> int:
+        """Classes of the scene."""
+        return len(self.model.class_names)
+
+    def load(self, run: Path, labels: bool = True) -> None:
+        """Takes over a trained run.
+
+        Args:
+            run: its folder, config.yml or checkpoint.
+            labels: take over stage 2 too; it must have the same classes.
+
+        Raises:
+            SceneError: there is no checkpoint, or it is of something else.
+        """
+        checkpoint = find_checkpoint(run)
+        state = read_checkpoint(checkpoint)
+        if not labels:
+            self.trainer.pipeline.load_stage1(state, checkpoint)
+            return
+        try:
+            self.trainer.pipeline.load_pipeline(state["pipeline"], state["step"])
+        except RuntimeError as error:
+            raise SceneError(
+                f"The run in {checkpoint} does not fit what is measured; give one of the same method at its "
+                f"defaults, on the built-in town.\n{error}"
+            ) from error
+
+    def save(self, step: int) -> Path:
+        """Writes the run, trained to the end of a step, as ns-train does. Returns its folder."""
+        with quiet():
+            self.config.save_config()
+            self.trainer.save_checkpoint(step)
+        return self.trainer.base_dir
+
+    @property
+    def kept_bytes(self) -> int:
+        """Memory of the labelled rays that stage 2 keeps ready; 0 before its first step, or where it keeps none."""
+        rays = getattr(self.trainer.pipeline.datamanager, "labelled_rays", None)
+        return 0 if rays is None else rays.num_bytes
+
+    def run_step(self, step: int) -> None:
+        """Runs a training step as the training loop does."""
+        self.trainer.pipeline.train()
+        _run_callbacks(self.trainer, step, TrainingCallbackLocation.BEFORE_TRAIN_ITERATION)
+        self.trainer.train_iteration(step)
+        _run_callbacks(self.trainer, step, TrainingCallbackLocation.AFTER_TRAIN_ITERATION)
+        writer.EVENT_STORAGE.clear()  # what nerfstudio notes in each step is for writers, of which there are none
+
+    def run_stage(self, stage: Stage) -> None:
+        """Runs a step in the middle of a stage."""
+        self.run_step(self.step_of(stage))
+
+    def step_of(self, stage: Stage) -> int:
+        """The step in the middle of a stage."""
+        stages = self.config.pipeline.stages
+        if stage is Stage.IMPLICIT:
+            return stages.implicit_steps // 2
+        return stages.implicit_steps + stages.semantic_steps // 2
+
+    def test_camera(self, size: int) -> Cameras:
+        """The first test view's camera with so many pixels along its longer side."""
+        camera = deepcopy(self.trainer.pipeline.datamanager.eval_dataset.cameras[0:1])
+        camera.rescale_output_resolution(size / max(int(camera.width), int(camera.height)))
+        return camera
+
+    def render_labels(self, camera: Cameras, stride: int = 1) -> Tensor:
+        """Renders a view as the commands do, in stage 2, with every so manieth pixel both ways.
+
+        Returns:
+            Class indices [height, width].
+        """
+        pipeline = self.trainer.pipeline
+        if self.model.stage is not Stage.SEMANTIC:
+            pipeline.set_step(self.step_of(Stage.SEMANTIC))
+        pipeline.eval()
+        rays = camera.to(pipeline.device).generate_rays(camera_indices=0, keep_shape=True)[::stride, ::stride]
+        outputs = self.model.get_outputs_for_camera_ray_bundle(rays)
+        return outputs["semantics_logits"][..., : self.num_classes].argmax(dim=-1)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps nerfstudio's own words off the terminal; it speaks through two consoles."""
+    consoles = (CONSOLE, rich.get_console())
+    before = [console.quiet for console in consoles]
+    for console in consoles:
+        console.quiet = True
+    try:
+        yield
+    finally:
+        for console, was_quiet in zip(consoles, before):
+            console.quiet = was_quiet
+
+
+def _run_callbacks(trainer: StagedTrainer, step: int, location: TrainingCallbackLocation) -> None:
+    for callback in trainer.callbacks:
+        callback.run_callback_at_location(step, location=location)
+
+
+def _seed(seed: int) -> None:
+    """As ns-train seeds."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)

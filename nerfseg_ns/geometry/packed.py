@@ -1,0 +1,94 @@
+"""Asking a network at chosen samples only: they are packed, evaluated, and put back into their places along the rays.
+
+Letters used in the shapes: ``rays`` and ``samples`` as in `base`, ``asked`` the samples of all rays asked at once.
+"""
+
+from typing import Iterator, Tuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from nerfstudio.cameras.rays import RaySamples
+from nerfstudio.field_components.field_heads import FieldHeadNames
+from torch import Tensor
+
+from nerfseg_ns.geometry.nerfpp_field import NeRFPPField
+
+REACH = 2
+"""Samples on either side that the widest ray convolution (kernel 5) sees."""
+BLOCK = 24
+"""Samples of a ray that are asked at once, before it is known whether light gets any farther."""
+
+Index = Tuple[Int[Tensor, "asked"], Int[Tensor, "asked"]]
+"""Ray, and place on the ray, of packed samples."""
+
+
+def ask_density(
+    network: NeRFPPField, samples: RaySamples, chosen: Bool[Tensor, "rays samples"], skip_weight: float
+) -> Tuple[Float[Tensor, "rays samples 1"], Float[Tensor, "rays samples width"]]:
+    """Densities and features of the samples that matter, zero elsewhere.
+
+    The chosen samples are asked from front to back for as long as more than `skip_weight` of the light gets through.
+    All samples within `REACH` of one that weighs more than a tenth of that are asked too, wherever they are: a ray
+    convolution there sees true features.
+
+    Args:
+        network: to ask.
+        samples: along the rays.
+        chosen: samples that may matter.
+        skip_weight: share of a ray's light that does not matter.
+    """
+    density = torch.zeros_like(samples.deltas)
+    features, asked, waiting = None, torch.zeros_like(chosen), chosen
+    while True:
+        fresh = waiting & (waiting.cumsum(dim=1) <= BLOCK)
+        index = fresh.nonzero(as_tuple=True)
+        if not len(index[0]):
+            break
+        for piece in _slices(index):
+            values, embedding = network.get_density(RaySamples(samples.frustums[piece]))
+            features = embedding.new_zeros(*chosen.shape, network.feature_dim) if features is None else features
+            density[piece], features[piece] = values.to(density.dtype), embedding
+        asked |= fresh
+        light, weights = _light_and_weights((samples.deltas * density)[..., 0])
+        waiting = ((chosen & (light > skip_weight)) | widen(weights > skip_weight / 10, REACH)) & ~asked
+    return density, density.expand(-1, -1, network.feature_dim) if features is None else features
+
+
+def ask_colour(
+    network: NeRFPPField,
+    samples: RaySamples,
+    features: Float[Tensor, "rays samples width"],
+    chosen: Bool[Tensor, "rays samples"],
+) -> Float[Tensor, "rays samples 3"]:
+    """Colours of the chosen samples, black elsewhere."""
+    rgb = torch.zeros_like(samples.deltas).repeat(1, 1, 3)
+    for piece in _slices(chosen.nonzero(as_tuple=True)):
+        outputs = network.get_outputs(RaySamples(samples.frustums[piece]), features[piece])
+        rgb[piece] = outputs[FieldHeadNames.RGB].to(rgb.dtype)
+    return rgb
+
+
+def heaviest(weights: Float[Tensor, "rays samples"], skip_weight: float) -> Bool[Tensor, "rays samples"]:
+    """The fewest samples of each ray without which no more than `skip_weight` is lost."""
+    ascending, order = weights.sort(dim=1)
+    return torch.zeros_like(order, dtype=torch.bool).scatter(1, order, ascending.cumsum(dim=1) > skip_weight)
+
+
+def widen(chosen: Bool[Tensor, "rays samples"], reach: int) -> Bool[Tensor, "rays samples"]:
+    """The chosen samples and those within `reach` of one on the same ray."""
+    return F.max_pool1d(chosen[:, None].float(), 2 * reach + 1, stride=1, padding=reach)[:, 0] > 0
+
+
+def _slices(index: Index) -> Iterator[Index]:
+    """A packed index in pieces whose activations stay in a CPU's cache; larger ones where launches cost more."""
+    size = 2**14 if index[0].device.type == "cpu" else 2**19
+    return zip(*(part.split(size) for part in index)) if len(index[0]) else iter(())
+
+
+def _light_and_weights(
+    optical_depth: Float[Tensor, "rays samples"],
+) -> Tuple[Float[Tensor, "rays samples"], Float[Tensor, "rays samples"]]:
+    """What light reaches each sample, and what share of a ray's light ends in it."""
+    light = torch.exp(-F.pad(optical_depth[:, :-1].cumsum(dim=1), (1, 0)))
+    return light, light * (1.0 - torch.exp(-optical_depth))
