@@ -133,12 +133,12 @@ def test_the_stage_may_change_between_batches_and_so_may_the_photos():
     torch.manual_seed(3)
     one, other, made = image_batch(), image_batch(), sampler(500, Stage.IMPLICIT)
     assert (made.sample(one)["semantics"] == IGNORE_INDEX).any()
-    made.stage = Stage.SEMANTIC
+    made.set_stage(Stage.SEMANTIC)
     for batch in (one, other, one):
         drawn = made.sample(batch)
         assert (drawn["semantics"] != IGNORE_INDEX).all()
         assert_belongs_together(drawn, batch)
-    made.stage = Stage.IMPLICIT
+    made.set_stage(Stage.IMPLICIT)
     assert (made.sample(one)["semantics"] == IGNORE_INDEX).any()
 
 

@@ -108,22 +108,28 @@ def _methods_notes(results: Results) -> str:
         "Import, start-up and memory are those of processes of their own.",
         "`paper`: the computation of the paper, every sample through every head, nothing kept; the frozen part "
         "without gradients. `nerfseg-fast, plain`: nerfseg-fast with nothing left out and nothing kept.",
+        *(_map_note(results, variant) for variant in methods["figures"]["map"]),
+        *(_origin_note(method, origin, methods["geometry"]) for method, origin in results["trained"].items()),
+        *(
+            f"{method}: {100 * share:.2f} % of the map's labels are those of the same weights with nothing left out."
+            for method, share in methods["agreement"].items()
+        ),
+        *(_labels_note(method, facts) for method, facts in methods["geometry"].items()),
     ]
-    for variant in ("paper", "nerfseg"):
-        measured = measured_at(results, "map", variant)
-        if measured is not None and measured.timed_share < 1.0:
-            pixels = round(measured.timed_share * config["map_size"] ** 2)
-            notes.append(f"{variant}: {pixels:,} pixels of the map were timed, spread over all of it, and scaled up.")
-    for method, origin in results["trained"].items():
-        heavy = methods["geometry"].get(method, {}).get("heavy_samples")
-        known = "" if heavy is None else f"; on average {digits(heavy)} samples of a ray weigh more than 0.01 in it"
-        notes.append(f"{method} was measured on a run {origin}{known}. What it leaves out depends on that.")
-    for method, share in methods["agreement"].items():
-        notes.append(
-            f"{method}: {100 * share:.2f} % of the map's labels are those that the same weights give with nothing left out."
-        )
-    notes += [_labels_note(method, facts) for method, facts in methods["geometry"].items()]
-    return "\n".join(f"- {note}" for note in notes)
+    return "\n".join(f"- {note}" for note in notes if note)
+
+
+def _map_note(results: Results, variant: str) -> str:
+    share, pixels = measured_at(results, "map", variant).timed_share, results["config"]["map_size"] ** 2
+    if share == 1.0:
+        return ""
+    return f"{variant}: {round(share * pixels):,} pixels of the map were timed, spread over all of it, and scaled up."
+
+
+def _origin_note(method: str, origin: str, geometry: Dict[str, Dict[str, float]]) -> str:
+    heavy = geometry.get(method, {}).get("heavy_samples")
+    known = "" if heavy is None else f"; on average {digits(heavy)} samples of a ray weigh more than 0.01 in it"
+    return f"{method} was measured on a run {origin}{known}. What it leaves out depends on that."
 
 
 def _labels_note(method: str, facts: Dict[str, float]) -> str:

@@ -88,7 +88,7 @@ class LabelledDataManager(VanillaDataManager[LabelledDataset]):
             sampler = getattr(self, f"{prefix}_pixel_sampler")
             if sampler is None or sampler.stage is stage:
                 continue
-            sampler.stage = stage
+            sampler.set_stage(stage)
             dataset = getattr(self, f"{prefix}_dataset")
             labelled = dataset.label_maps.labelled if stage is Stage.SEMANTIC else ()
             getattr(self, f"{prefix}_image_dataloader").draw_from(labelled or range(len(dataset)))

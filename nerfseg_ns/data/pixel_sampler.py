@@ -42,7 +42,10 @@ class StagedPixelSampler(PixelSampler):
         super().__init__(config, **kwargs)
         self._candidates: Optional[Int[Tensor, "candidates"]] = None
         self._found_in: Union[Tensor, List[Tensor], None] = None
-        self._found_labels = False
+
+    def set_stage(self, stage: Stage) -> None:
+        """Draws pixels for another stage; lets go of the photos that it drew from."""
+        self.stage, self._found_in, self._candidates = stage, None, None
 
     def sample(self, image_batch: Dict) -> Dict:
         self._find_candidates(image_batch)
@@ -70,12 +73,10 @@ class StagedPixelSampler(PixelSampler):
         In stage 2 these are the labelled ones. In stage 1 nerfstudio looks after masks itself, but for lists of images.
         """
         images, labels, masks = (image_batch.get(key) for key in PER_PIXEL)
-        wants_labels = self.stage is Stage.SEMANTIC and labels is not None
-        if self._found_in is images and self._found_labels == wants_labels:
+        if self._found_in is images:
             return
-        self._found_in, self._found_labels = images, wants_labels
-        self._candidates = None
-        if wants_labels:
+        self._found_in, self._candidates = images, None
+        if self.stage is Stage.SEMANTIC and labels is not None:
             self._candidates = _indices(
                 [(label != IGNORE_INDEX) & (masks is None or masks[i].bool()) for i, label in enumerate(labels)],
                 image_batch["image_idx"],
