@@ -25,6 +25,7 @@ def call(monkeypatch, *arguments):
         ((), "town"),
         (("town",), "--image-size"),
         (("demo",), "--output-dir"),
+        (("bench",), "--quality-seconds"),
         (("photos",), "--matching"),
         (("check",), "--contact-sheet"),
     ],

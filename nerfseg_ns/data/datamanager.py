@@ -84,6 +84,8 @@ class LabelledDataManager(VanillaDataManager[LabelledDataset]):
 
     def set_stage(self, stage: Stage) -> None:
         """Draws pixels as the stage needs them from now on, in stage 2 from labelled photos if there are any."""
+        if stage is Stage.IMPLICIT:
+            self.labelled_rays = None
         for prefix in ("train", "eval"):
             sampler = getattr(self, f"{prefix}_pixel_sampler")
             if sampler is None or sampler.stage is stage:

@@ -16,7 +16,7 @@ from nerfseg_ns.geometry.nerfpp_field import NeRFPPField
 
 REACH = 2
 """Samples on either side that the widest ray convolution (kernel 5) sees."""
-BLOCK = 24
+BLOCK = 16
 """Samples of a ray that are asked at once, before it is known whether light gets any farther."""
 
 Index = Tuple[Int[Tensor, "asked"], Int[Tensor, "asked"]]
