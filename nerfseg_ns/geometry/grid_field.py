@@ -3,7 +3,6 @@
 from typing import Dict, List, Literal, Optional, Tuple
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from nerfstudio.cameras.rays import RaySamples
 from nerfstudio.field_components.activations import trunc_exp
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from nerfseg_ns.geometry.planes import MultiScalePlanes
 from nerfseg_ns.geometry.scene_frame import SceneFrame
+from nerfseg_ns.utils.grids import sample_voxels
 
 INITIAL_LOG_DENSITY = -2.0
 """Log of the optical depth of the whole slab at the start: nearly clear, so that light reaches the ground."""
@@ -107,8 +107,7 @@ class ProposalGrid(nn.Module):
         self.grid = nn.Parameter(torch.zeros(1, 1, resolution[1], resolution[0], resolution[0]))
 
     def forward(self, positions: Float[Tensor, "rays samples 3"]) -> Float[Tensor, "rays samples 1"]:
-        grid_positions = self.frame.to_grid(positions).view(1, 1, 1, -1, 3)
-        values = F.grid_sample(self.grid, grid_positions, align_corners=True, padding_mode="border")
+        values = sample_voxels(self.grid, self.frame.to_grid(positions).reshape(-1, 3))
         return slab_density(self.GAIN * values.view(*positions.shape[:-1], 1), self.frame)
 
 

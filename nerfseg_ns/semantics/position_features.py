@@ -7,9 +7,10 @@ holds what density and colour need. These features give stage 2 the position bac
 from typing import Tuple
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from nerfseg_ns.utils.grids import sample_voxels
 
 COMPONENTS = 8
 """Features of each scale."""
@@ -43,11 +44,9 @@ class PositionFeatures(nn.Module):
 
     def forward(self, positions: Float[Tensor, "rays samples 3"]) -> Float[Tensor, "rays samples out_dim"]:
         """Features at positions in [-1, 1]^3, the third axis up."""
-        flat = positions.reshape(1, 1, 1, -1, 3)
-        found = [
-            F.grid_sample(grid, flat, align_corners=True, padding_mode="border")[0, :, 0, 0] for grid in self.grids
-        ]
-        features = torch.cat(found).T.view(*positions.shape[:-1], self.out_dim)
+        flat = positions.reshape(-1, 3)
+        features = torch.cat([sample_voxels(grid, flat) for grid in self.grids], dim=-1)
+        features = features.view(*positions.shape[:-1], self.out_dim)
         if not self.training or self.dropout == 0.0:
             return features
         return features * (torch.rand(len(positions), 1, 1, device=features.device) >= self.dropout)
