@@ -20,7 +20,7 @@ nerfseg = MethodSpecification(
             datamanager=LabelledDataManagerConfig(train_num_rays_per_batch=1024),
             model=NerfSegModelConfig(geometry=NeRFPPGeometryConfig(skip_weight=1e-3), eval_num_rays_per_chunk=1024),
             stages=StageScheduleConfig(implicit_steps=300_000, semantic_steps=20_000),
-            labelled_rays=LabelledRaysConfig(max_megabytes=0),  # its rays take 100 times the memory of nerfseg-fast's
+            labelled_rays=LabelledRaysConfig(max_megabytes=0),  # a ray takes 300 times the memory of nerfseg-fast's
         ),
         optimizers={
             "geometry": {"optimizer": AdamOptimizerConfig(lr=5e-4), "scheduler": None},

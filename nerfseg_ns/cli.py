@@ -86,8 +86,8 @@ def check(
 def bench(config: Annotated[BenchConfig, tyro.conf.arg(name="")]) -> None:
     """Measure the methods on this machine: steps, label map, start-up, memory, growth, and mIoU over time.
 
-    Leaves one folder with tables (bench.md), a figure (bench.png) and every value (bench.json). At its defaults it
-    takes about 20 minutes on two CPU cores.
+    Leaves one folder with tables (bench.md), a figure (bench.png) and every value (bench.json). On a CPU it takes tens
+    of minutes: a single step of the paper's computation takes half a minute on two cores.
 
     Args:
         config: What is measured.

@@ -71,11 +71,11 @@ def test_memory_is_bounded_and_rays_are_exchanged(small_town, make_trainer, step
     trainer.pipeline.config.labelled_rays = LabelledRaysConfig(max_megabytes=2, refresh_rays=50)
     step_trainer(trainer, range(2))
     rays = kept_rays(trainer)
-    assert 1_900_000 < rays.num_bytes <= 2_000_000 and len(rays) < rays.total
+    assert 1_900_000 < rays.kept.num_bytes <= 2_000_000 and len(rays) < rays.total
     before = rays.kept.map(torch.clone)
     rays.draw(128)
     changed = [(new != old).flatten(1).any(dim=1) for new, old in zip(rays.kept.tensors()[:1], before.tensors()[:1])]
-    assert changed[0].sum() == 50 and rays.num_bytes <= 2_000_000
+    assert changed[0].sum() == 50 and rays.kept.num_bytes <= 2_000_000
     first = changed[0].nonzero()[0, 0].item()
     for _ in range(len(rays) // 50 + 1):
         rays.draw(128)

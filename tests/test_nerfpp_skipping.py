@@ -9,7 +9,8 @@ from nerfseg_ns.geometry.inverted_sphere import InvertedSphereSampler, foregroun
 from nerfseg_ns.geometry.nerfpp import NeRFPPGeometry, NeRFPPGeometryConfig
 from nerfseg_ns.geometry.nerfpp_field import InvertedSphere, NeRFPPField, NeRFPPFieldConfig
 from nerfseg_ns.geometry.nerfpp_skipping import enclosing_samples
-from nerfseg_ns.geometry.packed import BLOCK, REACH, ask_colour, ask_density, heaviest, widen
+from nerfseg_ns.geometry.packed import BLOCK, REACH, ask_colour, ask_density, heaviest
+from nerfseg_ns.utils.samples import widen
 
 SMALL = NeRFPPFieldConfig(num_layers=2, layer_width=16, view_width=8, position_frequencies=3, direction_frequencies=2)
 COARSE, FINE = 80, 80 + 100 + 1

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from nerfseg_ns.bench.folder import Results
 from nerfseg_ns.bench.table import measured_at, point_at
-from nerfseg_ns.bench.variants import PLAIN, YARDSTICK
+from nerfseg_ns.bench.variants import YARDSTICK
 from nerfseg_ns.bench.words import SERIES, VARIANTS, amount, digits, figure_name
 
 COLOURS = {"paper": "#8a929e", "nerfseg": "#1f5fa8", "nerfseg-fast": "#c8453c", "nerfseg-fast-plain": "#e3a08f"}
@@ -67,9 +67,9 @@ def memory_bars(axes: Axes, results: Results, before: Optional[Results]) -> None
         axes.barh(index, now.median / GIGABYTE, 0.7, color=COLOURS[variant])
         if then:
             axes.plot(then.median / GIGABYTE, index, "|", color=INK, markersize=9, markeredgewidth=2)
-        ink = INK if variant in PLAIN.values() and variant != YARDSTICK else "white"
-        axes.text(0, index, "  " + amount(now.median, "bytes"), va="center", fontsize=7.5, color=ink)
-    axes.set_xlim(0, 1.1 * max(_values(results, before, rows)) / GIGABYTE)
+        most = max(now.median, then.median if then else 0.0) / GIGABYTE
+        axes.text(most, index, "  " + amount(now.median, "bytes"), va="center", fontsize=7.5, color=INK)
+    axes.set_xlim(0, 1.2 * max(_values(results, before, rows)) / GIGABYTE)
     axes.set_xlabel("GB", color=SOFT)
     _name_bars(axes, [f"{VARIANTS[variant]}, {MEMORY[figure][0]}" for figure, variant in rows])
     axes.set_title("Peak memory" + (" (ticks: before)" if before else ""), **_TITLE)
@@ -209,9 +209,9 @@ def _tidy(axes: Axes, grid: str) -> None:
 
 
 def _time_axis(axis: Axis) -> None:
-    """Seconds on a logarithmic axis, with names at 1, 2 and 5 where there is room."""
+    """Seconds on a logarithmic axis, with names at 1, 2 and 5 where there is room for them."""
     low, high = axis.get_view_interval()
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 30 else (1,)))
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 30 else (1,), numticks=5))
     axis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
     axis.set_minor_locator(NullLocator())
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Iterator
 
-import numpy as np
 import rich
-import torch
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.engine.callbacks import TrainingCallbackLocation
 from nerfstudio.utils import writer
@@ -21,6 +18,7 @@ from nerfseg_ns.bench.timing import seconds_of
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.training.stages import Stage
 from nerfseg_ns.training.trainer import StagedTrainer, StagedTrainerConfig, find_checkpoint, read_checkpoint
+from nerfseg_ns.utils.seeds import seed_everything
 
 
 class Session:
@@ -37,7 +35,7 @@ class Session:
     def __init__(self, config: StagedTrainerConfig) -> None:
         self.config = config
         self.device = config.machine.device_type
-        _seed(config.machine.seed)
+        seed_everything(config.machine.seed)
         self.start_up, self.trainer = seconds_of(self._set_up, self.device)
         self.model = self.trainer.pipeline.model
 
@@ -86,8 +84,8 @@ class Session:
     @property
     def kept_bytes(self) -> int:
         """Memory of the labelled rays that stage 2 keeps ready; 0 before its first step, or where it keeps none."""
-        rays = getattr(self.trainer.pipeline.datamanager, "labelled_rays", None)
-        return 0 if rays is None else rays.num_bytes
+        rays = self.trainer.pipeline.datamanager.labelled_rays
+        return 0 if rays is None else rays.kept.num_bytes
 
     def run_step(self, step: int) -> None:
         """Runs a training step as the training loop does."""
@@ -146,10 +144,3 @@ def quiet() -> Iterator[None]:
 def _run_callbacks(trainer: StagedTrainer, step: int, location: TrainingCallbackLocation) -> None:
     for callback in trainer.callbacks:
         callback.run_callback_at_location(step, location=location)
-
-
-def _seed(seed: int) -> None:
-    """As ns-train seeds."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)

@@ -201,7 +201,7 @@ def _quality_notes() -> str:
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; all columns but the first two are aligned right where there are more than three."""
+    """A table; all columns but the first are aligned right."""
     aligned = ["---" if index == 0 else "---:" for index in range(len(header))]
     lines = [header, aligned, *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

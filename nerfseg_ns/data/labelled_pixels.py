@@ -14,6 +14,7 @@ from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.training.data_parallel import shard
 
 Batch = Dict[str, Tensor]
+"""What is known of the pixels that rays go through, by nerfstudio's names."""
 
 
 class LabelledPixels:
@@ -29,7 +30,7 @@ class LabelledPixels:
     def __init__(self, dataset: LabelledDataset, ray_generator: RayGenerator) -> None:
         self.dataset, self.ray_generator = dataset, ray_generator
         self.views = [*dataset.label_maps.labelled]
-        self.counts = [len(self._pixels(dataset[view])) for view in self.views]
+        self.counts = [len(self._pixels(dataset.get_bytes(view))) for view in self.views]
 
     def __len__(self) -> int:
         """Labelled pixels of all photos (of this process)."""
@@ -52,14 +53,16 @@ class LabelledPixels:
         Returns:
             Rays, and their batch: `image` [rays, 3], the photo's colours, and `semantics` [rays, 1], class indices.
         """
-        data = self.dataset[view]
+        data = self.dataset.get_bytes(view)
         pixels = self._pixels(data)
         width = data["image"].shape[1]
-        image, labels = data["image"][..., :3].flatten(0, 1), data["semantics"].flatten(0, 1)
+        image, labels = data["image"].flatten(0, 1), data["semantics"].flatten(0, 1)
         shuffled = torch.randperm(len(pixels), generator=torch.Generator().manual_seed(view))
         for chosen in pixels[shuffled[:count]].split(chunk):
             indices = torch.stack([torch.full_like(chosen, view), chosen // width, chosen % width], dim=-1)
-            yield self.ray_generator(indices), {"image": image[chosen], "semantics": labels[chosen]}
+            mask = torch.ones_like(chosen, dtype=torch.bool)[:, None]  # labelled pixels lie within it
+            colours = self.dataset.colours(image[chosen], mask)
+            yield self.ray_generator(indices), {"image": colours, "semantics": labels[chosen]}
 
     @staticmethod
     def _pixels(data: Dict[str, Tensor]) -> Int[Tensor, "pixels"]:

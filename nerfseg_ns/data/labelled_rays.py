@@ -1,7 +1,7 @@
 """Batches of stage 2 without rendering: the frozen geometry of the labelled rays is worked out once and kept."""
 
 from dataclasses import dataclass
-from typing import Callable, Dict, Iterator, Tuple
+from typing import Callable, Iterator, Tuple
 
 import torch
 from nerfstudio.cameras.rays import RayBundle
@@ -9,10 +9,9 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import track
 from torch import Tensor
 
-from nerfseg_ns.data.labelled_pixels import LabelledPixels
+from nerfseg_ns.data.labelled_pixels import Batch, LabelledPixels
 from nerfseg_ns.semantics.frozen_rays import FrozenRays
 
-Batch = Dict[str, Tensor]
 MEGABYTE = 1_000_000
 
 
@@ -57,15 +56,11 @@ class LabelledRays:
         """Rays kept."""
         return len(self.kept)
 
-    @property
-    def num_bytes(self) -> int:
-        """Memory that they take."""
-        return sum(tensor.numel() * tensor.element_size() for tensor in self.kept.tensors())
-
     def describe(self) -> str:
         """What is kept, for the log."""
         share = "" if len(self) == self.total else f" of {self.total:,}, {self.config.refresh_rays} exchanged a step"
-        return f"The geometry of {len(self):,} labelled rays{share} is kept ready: {self.num_bytes / 1e6:,.0f} MB."
+        size = f"{self.kept.num_bytes / MEGABYTE:,.0f} MB"
+        return f"The geometry of {len(self):,} labelled rays{share} is kept ready: {size}."
 
     def draw(self, count: int) -> Tuple[FrozenRays, Batch]:
         """Rays drawn at random, in single precision, and their batch."""
@@ -77,8 +72,7 @@ class LabelledRays:
 
     def _keep(self, pixels: LabelledPixels) -> FrozenRays:
         """Renders as many rays as fit into the memory, a random choice where that is not all."""
-        per_ray = sum(tensor.numel() * tensor.element_size() for tensor in self._one(pixels).tensors())
-        count = max(1, min(self.total, self.config.max_megabytes * MEGABYTE // per_ray))
+        count = max(1, min(self.total, self.config.max_megabytes * MEGABYTE // self._one(pixels).num_bytes))
         shares, size = pixels.share_out(count), self.config.rays_per_chunk
         chunks = track(
             (chunk for view, share in shares for chunk in pixels.rays(view, share, size)),

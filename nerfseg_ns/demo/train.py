@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from copy import deepcopy
 from typing import Callable
 
-import numpy as np
-import torch
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
 from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -18,6 +15,7 @@ from nerfseg_ns.method_configs.nerfseg_fast import nerfseg_fast
 from nerfseg_ns.training.stages import Stage, StageScheduleConfig
 from nerfseg_ns.training.trainer import StagedTrainerConfig
 from nerfseg_ns.utils.commands import device_type
+from nerfseg_ns.utils.seeds import seed_everything
 
 DESCRIPTIONS = {Stage.IMPLICIT: "Stage 1, geometry and colours", Stage.SEMANTIC: "Stage 2, labels"}
 
@@ -45,7 +43,7 @@ def train(config: StagedTrainerConfig, on_stage_end: Callable[[Stage], None]) ->
     """
     config.save_config()
     config.logging.local_writer.enable = False  # its table moves the cursor, which the progress bars do too
-    _seed(config.machine.seed)
+    seed_everything(config.machine.seed)
     trainer = config.setup(local_rank=0, world_size=1)
     trainer.setup()
     columns = (
@@ -83,10 +81,3 @@ def _progress_callback(
             progress.start_task(tasks[Stage.SEMANTIC])
 
     return TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], after_step)
-
-
-def _seed(seed: int) -> None:
-    """As ns-train seeds."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)

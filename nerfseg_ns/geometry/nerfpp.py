@@ -33,7 +33,7 @@ class NeRFPPGeometryConfig(GeometryConfig):
     skip_weight: float = 0.0
     """Share of a ray's light that may go unseen where a learnt scene is rendered, in stage 2 too; stage 1 learns from
     every sample. 0.001 makes label maps more than twice as fast and changes about one label in a thousand; 0 asks the
-    networks at every sample, as in the paper."""
+    networks at every sample, as in the paper. Ray convolutions with kernels wider than 5 need 0."""
 
 
 class NeRFPPGeometry(Geometry):

@@ -6,13 +6,13 @@ Letters used in the shapes: ``rays`` and ``samples`` as in `base`, ``asked`` the
 from typing import Iterator, Tuple
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from nerfstudio.cameras.rays import RaySamples
 from nerfstudio.field_components.field_heads import FieldHeadNames
 from torch import Tensor
 
 from nerfseg_ns.geometry.nerfpp_field import NeRFPPField
+from nerfseg_ns.utils.samples import widen
 
 REACH = 2
 """Samples on either side that the widest ray convolution (kernel 5) sees."""
@@ -50,7 +50,8 @@ def ask_density(
             features = embedding.new_zeros(*chosen.shape, network.feature_dim) if features is None else features
             density[piece], features[piece] = values.to(density.dtype), embedding
         asked |= fresh
-        light, weights = _light_and_weights((samples.deltas * density)[..., 0])
+        weights = samples.get_weights(density)[..., 0]
+        light = 1.0 - (weights.cumsum(dim=1) - weights)  # what reaches each sample
         waiting = ((chosen & (light > skip_weight)) | widen(weights > skip_weight / 10, REACH)) & ~asked
     return density, density.expand(-1, -1, network.feature_dim) if features is None else features
 
@@ -75,20 +76,7 @@ def heaviest(weights: Float[Tensor, "rays samples"], skip_weight: float) -> Bool
     return torch.zeros_like(order, dtype=torch.bool).scatter(1, order, ascending.cumsum(dim=1) > skip_weight)
 
 
-def widen(chosen: Bool[Tensor, "rays samples"], reach: int) -> Bool[Tensor, "rays samples"]:
-    """The chosen samples and those within `reach` of one on the same ray."""
-    return F.max_pool1d(chosen[:, None].float(), 2 * reach + 1, stride=1, padding=reach)[:, 0] > 0
-
-
 def _slices(index: Index) -> Iterator[Index]:
     """A packed index in pieces whose activations stay in a CPU's cache; larger ones where launches cost more."""
     size = 2**14 if index[0].device.type == "cpu" else 2**19
     return zip(*(part.split(size) for part in index)) if len(index[0]) else iter(())
-
-
-def _light_and_weights(
-    optical_depth: Float[Tensor, "rays samples"],
-) -> Tuple[Float[Tensor, "rays samples"], Float[Tensor, "rays samples"]]:
-    """What light reaches each sample, and what share of a ray's light ends in it."""
-    light = torch.exp(-F.pad(optical_depth[:, :-1].cumsum(dim=1), (1, 0)))
-    return light, light * (1.0 - torch.exp(-optical_depth))

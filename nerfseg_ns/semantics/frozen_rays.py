@@ -36,5 +36,10 @@ class FrozenRays:
         self.map(lambda tensor: found.append(tensor) or tensor)
         return found
 
+    @property
+    def num_bytes(self) -> int:
+        """Memory that they take."""
+        return sum(tensor.nbytes for tensor in self.tensors())
+
     def __len__(self) -> int:
         return len(self.labels)

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from nerfseg_ns.utils.samples import widen
+
 
 @dataclass
 class PackedSamples:
@@ -26,8 +28,7 @@ class PackedSamples:
     def of(cls, weights: Float[Tensor, "rays samples"], reach: int) -> "PackedSamples":
         """The samples needed for these weights."""
         kept = weights != 0
-        near = F.max_pool1d(kept[:, None].float(), 2 * reach + 1, 1, reach)[:, 0] > 0
-        return cls(kept, near, reach)
+        return cls(kept, widen(kept, reach), reach)
 
     @property
     def share(self) -> float:
