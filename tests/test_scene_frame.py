@@ -15,7 +15,7 @@ from nerfseg_ns.dataparsers.carla_mvs import CarlaMVSDataParserConfig
 from nerfseg_ns.geometry.depth import median_depth
 from nerfseg_ns.geometry.grid import GridGeometryConfig
 from nerfseg_ns.geometry.scene_frame import SceneFrame
-from nerfseg_ns.geometry.sparse_points import find_sparse_rays
+from nerfseg_ns.geometry.sparse_points import MANY_VIEWS, MAX_VIEWS, choose_views, find_sparse_rays
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.make import make_town
 
@@ -209,6 +209,48 @@ def test_frame_of_a_town_covers_what_its_photos_show(matched):
         covered.append(((distance >= near * 0.999) & (distance <= far * 1.001)).float().mean())
         assert torch.isfinite(points).all()
     assert torch.stack(covered).mean() > 0.97
+
+
+def survey(rows: int, columns: int) -> Cameras:
+    """A flight that looks straight down, to and fro over a field with photos one unit apart in the row, two between."""
+    places = [
+        (2.0 * row, float(column if row % 2 else columns - 1 - column))
+        for row in range(rows)
+        for column in range(columns)
+    ]
+    poses = torch.eye(4)[:3].repeat(rows * columns, 1, 1)
+    poses[:, :2, 3] = torch.tensor(places)
+    return Cameras(poses, 10.0, 10.0, 5.0, 5.0, 10, 10)
+
+
+def test_few_photos_are_all_read_and_more_of_them_evenly():
+    assert choose_views(survey(5, 6)).tolist() == list(range(30))
+    chosen = choose_views(survey(10, MANY_VIEWS // 10))
+    assert len(chosen) == MAX_VIEWS and set(np.diff(chosen)) == {4, 5}
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(25, 10), (31, 32), (100, 100)])
+def test_of_a_large_flight_photos_are_read_that_overlap_and_the_whole_of_it(rows, columns):
+    cameras = survey(rows, columns)
+    chosen = choose_views(cameras)
+    places = cameras.camera_to_worlds[chosen, :2, 3]
+    assert MAX_VIEWS - 5 <= len(chosen) <= MAX_VIEWS and len(set(chosen.tolist())) == len(chosen)
+    gaps = torch.cdist(places, places).fill_diagonal_(torch.inf)
+    assert (gaps.min(dim=1).values < 2.01).all()  # each has another right beside it, in its row or the next
+    everywhere = torch.cdist(torch.rand(500, 2) * torch.tensor([2.0 * rows, float(columns)]), places).min(dim=1).values
+    assert everywhere.max() < 0.5 * math.hypot(2 * rows, columns)
+    extent = places.amax(dim=0) - places.amin(dim=0)
+    assert (extent > 0.7 * torch.tensor([2.0 * rows, float(columns)])).all()
+
+
+def test_photos_that_look_another_way_are_not_read_as_neighbours():
+    cameras = survey(20, 20)
+    cameras.camera_to_worlds[1::2, :, 1:3] *= -1.0  # every other one looks up
+    chosen = choose_views(cameras)
+    up = cameras.camera_to_worlds[chosen, 2, 2] < 0
+    places = cameras.camera_to_worlds[chosen, :2, 3]
+    gaps = torch.cdist(places, places).masked_fill(up[:, None] != up[None], torch.inf).fill_diagonal_(torch.inf)
+    assert (gaps.min(dim=1).values < 2.3).all()
 
 
 def test_photos_without_matches_still_give_a_frame(tmp_path, capsys):

@@ -10,7 +10,7 @@ from typing import List, Tuple
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.utils.rich_utils import CONSOLE
@@ -18,6 +18,10 @@ from rich.progress import track
 from torch import Tensor
 
 MAX_VIEWS = 60
+MANY_VIEWS = 240
+"""Photos of a flight from which on every so manieth may not overlap the next."""
+GROUP = 3
+"""Photos next to each other that are read in each of many places then."""
 MAX_SIDE = 640
 NEIGHBOURS = 4
 MIN_ANGLE = np.radians(1.5)
@@ -47,12 +51,12 @@ def find_sparse_rays(dataset: InputDataset) -> SparseRays:
     """Triangulates SIFT matches between neighbouring photos.
 
     Args:
-        dataset: posed photos; at most 60 of them, evenly spread, are read.
+        dataset: posed photos; at most 60 of them are read, see `choose_views`.
 
     Returns:
         Two rays for each match, in the frame of the poses; possibly none, where nothing matches.
     """
-    views = np.unique(np.linspace(0, len(dataset) - 1, min(len(dataset), MAX_VIEWS)).round().astype(int))
+    views = choose_views(dataset.cameras)
     features = [
         _view_features(dataset, int(view))
         for view in track(views, description="Looking for the scene's extent", console=CONSOLE, transient=True)
@@ -63,6 +67,23 @@ def find_sparse_rays(dataset: InputDataset) -> SparseRays:
     ]
     rays = torch.cat([torch.zeros(0, 7), *matches])
     return SparseRays(rays[:, :3], rays[:, 3:6], rays[:, 6:])
+
+
+def choose_views(cameras: Cameras) -> Int[np.ndarray, "views"]:
+    """The photos to read: all, or every so manieth, or of a great many every so manieth with the next ones beside it.
+
+    Args:
+        cameras: of all photos, in the order in which they were taken.
+    """
+    if len(cameras) <= MANY_VIEWS:
+        return _evenly_spread(len(cameras), MAX_VIEWS)
+    centres = torch.from_numpy(_evenly_spread(len(cameras), MAX_VIEWS // GROUP))
+    beside = _distances(cameras, centres).topk(GROUP - 1, largest=False).indices.flatten()
+    return torch.cat([centres, beside]).unique().numpy()
+
+
+def _evenly_spread(count: int, most: int) -> Int[np.ndarray, "chosen"]:
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
 
 
 def _view_features(dataset: InputDataset, view: int) -> Tuple[np.ndarray, np.ndarray]:
@@ -77,13 +98,10 @@ def _view_features(dataset: InputDataset, view: int) -> Tuple[np.ndarray, np.nda
     return positions, np.sqrt(descriptors / np.maximum(descriptors.sum(axis=1, keepdims=True), 1e-6))
 
 
-def _neighbours(cameras: Cameras, views: np.ndarray) -> List[Tuple[int, int]]:
-    """Pairs of positions in `views` that stand next to each other and look the same way (within 60 degrees)."""
-    poses = cameras.camera_to_worlds[torch.from_numpy(views)]
-    distance = torch.cdist(poses[:, :, 3], poses[:, :, 3])
-    distance[(poses[:, :, 2] @ poses[:, :, 2].T) < 0.5] = torch.inf
-    distance.fill_diagonal_(torch.inf)
-    nearest = distance.topk(min(NEIGHBOURS, len(views)), largest=False)
+def _neighbours(cameras: Cameras, views: Int[np.ndarray, "views"]) -> List[Tuple[int, int]]:
+    """Pairs of positions in `views` that stand next to each other and look the same way."""
+    chosen = torch.from_numpy(views)
+    nearest = _distances(cameras, chosen)[:, chosen].topk(min(NEIGHBOURS, len(views)), largest=False)
     pairs = {
         (min(a, int(b)), max(a, int(b)))
         for a in range(len(views))
@@ -91,6 +109,15 @@ def _neighbours(cameras: Cameras, views: np.ndarray) -> List[Tuple[int, int]]:
         if torch.isfinite(gap)
     }
     return sorted(pairs)
+
+
+def _distances(cameras: Cameras, views: Int[Tensor, "views"]) -> Float[Tensor, "views cameras"]:
+    """From some cameras to all; endless to those that look another way (by more than 60 degrees) and to themselves."""
+    positions, axes = cameras.camera_to_worlds[:, :, 3], cameras.camera_to_worlds[:, :, 2]
+    distance = torch.cdist(positions[views], positions, compute_mode="donot_use_mm_for_euclid_dist")
+    distance[(axes[views] @ axes.T) < 0.5] = torch.inf
+    distance[torch.arange(len(views)), views] = torch.inf
+    return distance
 
 
 def _match(
