@@ -25,7 +25,7 @@ nerfseg_fast = MethodSpecification(
                     hidden_dim=64,
                     feature_dim=64,
                     kernel_sizes=(5,),
-                    max_samples=6,
+                    max_samples=8,
                     position_resolutions=(32, 64, 128, 256),
                     position_dropout=0.3,
                 ),
