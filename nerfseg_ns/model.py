@@ -24,6 +24,7 @@ from nerfseg_ns.semantics.outputs import label_outputs, pending_outputs
 from nerfseg_ns.semantics.semantic_stage import SemanticStage, SemanticStageConfig
 from nerfseg_ns.training.callback import SEMANTIC_GROUP
 from nerfseg_ns.training.stages import Stage
+from nerfseg_ns.viewer.labels_button import LabelsButton
 from nerfseg_ns.viewer.markdown import ViewerMarkdown, legend, stage_text
 
 RAY_FEATURES = "ray_features"
@@ -66,16 +67,23 @@ class NerfSegModel(Model):
 
     def populate_modules(self) -> None:
         super().populate_modules()
-        label_maps: LabelMaps = self.kwargs["metadata"]["semantics"]
-        self.class_names = list(label_maps.classes)
-        self.register_buffer("palette", label_maps.colors.clone(), persistent=False)
         self.geometry: Geometry = self.config.geometry.setup()
-        self.semantics = SemanticStage(self.config.semantics, self.geometry.levels, len(self.class_names))
+        self.register_buffer("palette", torch.empty(0, 3), persistent=False)
+        self.viewer_legend = ViewerMarkdown("Classes", "")
+        self.viewer_labels = LabelsButton()
+        self.set_classes(self.kwargs["metadata"]["semantics"])
         self.stage = Stage.IMPLICIT
         self.step = 0
         self.scores: Optional[SegmentationScores] = None
         self.viewer_stage = ViewerMarkdown("Stage", stage_text(Stage.IMPLICIT, 0, 1))
-        self.viewer_legend = ViewerMarkdown("Classes", legend(self.class_names, label_maps.table.colors))
+
+    def set_classes(self, label_maps: LabelMaps) -> None:
+        """Makes the semantic stage anew, unlearnt, for the classes of these labels."""
+        self.class_names = list(label_maps.classes)
+        self.palette = label_maps.colors.clone().to(self.palette.device)
+        semantics = SemanticStage(self.config.semantics, self.geometry.levels, len(self.class_names))
+        self.semantics = semantics.to(self.palette.device)
+        self.viewer_legend.content = legend(self.class_names, label_maps.table.colors)
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
         return {**self.geometry.get_param_groups(), SEMANTIC_GROUP: list(self.semantics.parameters())}

@@ -105,6 +105,25 @@ class NerfSegPipeline(VanillaPipeline):
         )
         CONSOLE.log(manager.labelled_rays.describe())
 
+    def read_labels_again(self) -> LabelledDataManager:
+        """The scene's photos and labels as their files have them now; takes nothing of them yet.
+
+        Raises:
+            SceneError: something is wrong with them, or the scene is another one now.
+        """
+        manager = self.config.datamanager.setup(device=self.datamanager.device, test_mode=self.test_mode)
+        self.datamanager.require_same_poses(manager)
+        return manager
+
+    def take_labels(self, manager: LabelledDataManager) -> None:
+        """Goes on with other labels, of other classes too: stage 2 is unlearnt, stage 1 stays as it is.
+
+        Args:
+            manager: from `read_labels_again`.
+        """
+        self.datamanager = manager
+        self.model.set_classes(manager.train_dataset.label_maps)
+
     def load_pipeline(self, loaded_state: Dict[str, Any], step: int) -> None:
         super().load_pipeline(loaded_state, step)
         self.set_step(step, is_done=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from nerfseg_ns.training.trainer import find_checkpoint
+from nerfseg_ns.training.checkpoints import find_checkpoint
 
 METHODS = ["nerfseg-fast", "nerfseg"]
 

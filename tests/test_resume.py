@@ -1,20 +1,18 @@
 """Resume within each stage, and stage 1 taken from another run."""
 
-import json
 import random
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from runs import METHODS, adam_steps, geometry_of, load, rates, same, snapshot
+from scenes import relabel
 
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.training.callback import SEMANTIC_GROUP
+from nerfseg_ns.training.checkpoints import find_checkpoint
 from nerfseg_ns.training.stages import Stage, StageScheduleConfig
-from nerfseg_ns.training.trainer import find_checkpoint
 
 
 @pytest.mark.parametrize("interrupted_after", [4, 9], ids=["implicit", "semantic"])
@@ -106,17 +104,7 @@ def test_a_finished_run_has_nothing_left_to_train(small_town, make_trainer, step
 def relabelled_town(small_town, tmp_path_factory) -> Path:
     """The small town with half as many classes, and with labels on two other views."""
     folder = shutil.copytree(small_town, tmp_path_factory.mktemp("relabelled") / "town")
-    classes = json.loads((folder / "classes.json").read_text())
-    classes["classes"] = classes["classes"][::2]
-    (folder / "classes.json").write_text(json.dumps(classes))
-    truth = folder / "truth/train/label"
-    shutil.rmtree(folder / "train/label")
-    (folder / "train/label").mkdir()
-    for stem in ("0000", "0009"):
-        shutil.copy(truth / f"{stem}.png", folder / "train/label")
-    for path in folder.glob("*/label/*.png"):
-        labels = np.asarray(Image.open(path)) // 2
-        Image.fromarray(labels.astype(np.uint8)).save(path)
+    relabel(folder)
     return folder
 
 

@@ -1,9 +1,12 @@
 """The viewer: its texts through the model, and the real page in a headless browser."""
 
+import json
 import re
+import shutil
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,8 @@ from conftest import process_environment
 from nerfstudio.utils.colormaps import apply_colormap
 from nerfstudio.viewer.utils import parse_object
 from nerfstudio.viewer.viewer_elements import ViewerElement
+from PIL import Image
+from scenes import relabel
 
 from nerfseg_ns.labels.classes import ClassTable
 from nerfseg_ns.training.stages import Stage
@@ -100,6 +105,10 @@ class Panel:
         number = f"{self.field('Max res')}.parentElement.querySelector('input[type=text], input[inputmode]')"
         self.page.replace_text(number, str(pixels))
 
+    def press(self, button: str) -> None:
+        """Clicks on a button of the panel."""
+        self.page.click(f"[...document.querySelectorAll('button')].find(one => one.innerText.trim() === '{button}')")
+
     def output(self) -> str:
         return self.page.evaluate(f"{self.field('Output type')}.value")
 
@@ -129,15 +138,15 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-@pytest.fixture(scope="module")
-def viewer(fast_run, tmp_path_factory):
-    """ns-viewer on the trained run: its address and the file that it logs to."""
-    port, log = free_port(), tmp_path_factory.mktemp("viewer") / "log.txt"
-    command = [Path(sys.executable).parent / "ns-viewer", "--load-config", fast_run]
-    command += ["--viewer.websocket-port", str(port), "--viewer.websocket-host", "127.0.0.1"]
-    command += ["--viewer.image-format", "png"]  # a JPEG smears the colours
+@contextmanager
+def serve(log: Path, command: str, *args):
+    """Runs a command that serves the viewer's page; gives the page's address."""
+    port = free_port()
+    words = [Path(sys.executable).parent / command, *map(str, args)]
+    words += ["--viewer.websocket-port", str(port), "--viewer.websocket-host", "127.0.0.1"]
+    words += ["--viewer.image-format", "png"]  # a JPEG smears the colours
     with log.open("w") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=process_environment())
+        process = subprocess.Popen(words, stdout=file, stderr=subprocess.STDOUT, env=process_environment())
 
     def listens() -> bool:
         assert process.poll() is None, log.read_text()[-3000:]
@@ -145,22 +154,37 @@ def viewer(fast_run, tmp_path_factory):
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
     try:
-        wait_for(listens, "ns-viewer to listen", 120)
-        yield f"http://127.0.0.1:{port}", log
+        wait_for(listens, f"{command} to listen", 120)
+        yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait(timeout=30)
 
 
-@pytest.fixture(scope="module")
-def panel(viewer, tmp_path_factory):
+@contextmanager
+def opened(address: str, profile: Path):
     """The viewer's page, connected and rendering at a low resolution."""
-    with Page(tmp_path_factory.mktemp("profile")) as page:
-        page.open(viewer[0])
+    with Page(profile) as page:
+        page.open(address)
         panel = Panel(page)
         wait_for(lambda: "Connected" in panel.text() and "Output type" in panel.text(), "the page to connect")
         panel.set_resolution(164)
         wait_for(lambda: panel.output() == "rgb", "a first rendered view")
+        yield panel
+
+
+@pytest.fixture(scope="module")
+def viewer(fast_run, tmp_path_factory):
+    """ns-viewer on the trained run: its address and the file that it logs to."""
+    log = tmp_path_factory.mktemp("viewer") / "log.txt"
+    with serve(log, "ns-viewer", "--load-config", fast_run) as address:
+        yield address, log
+
+
+@pytest.fixture(scope="module")
+def panel(viewer, tmp_path_factory):
+    """The page of ns-viewer."""
+    with opened(viewer[0], tmp_path_factory.mktemp("profile")) as panel:
         yield panel
 
 
@@ -212,3 +236,41 @@ def test_every_output_can_be_chosen_and_rendering_goes_on(panel, viewer, small_t
     colours = ClassTable.load(small_town / "classes.json").color_array
     panel.choose_output("semantics_colormap")  # once more, after all others: the thread that renders lives
     wait_for(lambda: share_of_colours(panel.view(), colours) > 0.3, "the label map on the screen again", 60)
+
+
+@needs_browser
+def test_labels_are_learnt_again_at_the_press_of_a_button(fast_run, small_town, tmp_path):
+    """A real ns-train whose viewer stays up after it: other labels and classes, then broken ones, then right ones."""
+    town = shutil.copytree(small_town, tmp_path / "town")
+    log, button = tmp_path / "log.txt", "Learn the labels again"
+    stages = ["--pipeline.stages.implicit-steps", 150, "--pipeline.stages.semantic-steps", 60]
+    flags = ["--machine.device-type", "cpu", "--output-dir", tmp_path, "--stage1-from", fast_run.parent]
+    flags += ["--viewer.quit-on-train-completion", "False"]
+    with serve(log, "ns-train", "nerfseg-fast", *flags, *stages, "--data", town) as address:
+        with opened(address, tmp_path / "profile") as panel:
+            wait_for(lambda: "60 of 60 steps" in panel.text(), "stage 2 to end", 120)
+            before = [entry["name"] for entry in json.loads((town / "classes.json").read_text())["classes"]]
+            assert all(name in panel.text() for name in before)
+            relabel(town)
+            now = [entry["name"] for entry in json.loads((town / "classes.json").read_text())["classes"]]
+            gone = set(before) - set(now)
+            panel.press(button)
+            wait_for(lambda: f"{len(now)} classes" in panel.text(), "the labels to be read again")
+            wait_for(lambda: "60 of 60 steps" in panel.text(), "stage 2 to end again", 120)
+            assert all(name in panel.text() for name in now) and not any(name in panel.text() for name in gone)
+            panel.choose_output("semantics_colormap")
+            colours = ClassTable.load(town / "classes.json").color_array
+
+            wait_for(lambda: share_of_colours(panel.view(), colours) > 0.4, "the new label map", 60)
+
+            label = town / "train/label/0000.png"
+            whole = label.read_bytes()
+            label.write_bytes(b"no picture")
+            panel.press(button)
+            wait_for(lambda: "the old ones stay" in panel.text() and "0000.png" in panel.text(), "the refusal")
+            label.write_bytes(whole)
+            panel.press(button)
+            wait_for(lambda: "the old ones stay" not in panel.text(), "the labels to be read once more")
+            wait_for(lambda: "60 of 60 steps" in panel.text(), "stage 2 to end once more", 120)
+            assert "Connected" in panel.text() and "Traceback" not in log.read_text()
+            Image.fromarray(panel.page.screenshot()).save(tmp_path / "page.png")

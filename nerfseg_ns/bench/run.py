@@ -45,7 +45,7 @@ def run_bench(config: BenchConfig) -> BenchFolder:
 
 def _check_runs(config: BenchConfig) -> None:
     """Finds the given runs' checkpoints now, not after minutes of work."""
-    from nerfseg_ns.training.trainer import find_checkpoint
+    from nerfseg_ns.training.checkpoints import find_checkpoint
 
     for run in (config.fast_run, config.nerfseg_run):
         if run is not None:

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from nerfseg_ns.bench.timing import seconds_of
 from nerfseg_ns.errors import SceneError
+from nerfseg_ns.training.checkpoints import find_checkpoint, read_checkpoint
 from nerfseg_ns.training.stages import Stage
-from nerfseg_ns.training.trainer import StagedTrainer, StagedTrainerConfig, find_checkpoint, read_checkpoint
+from nerfseg_ns.training.trainer import StagedTrainer, StagedTrainerConfig
 from nerfseg_ns.utils.seeds import seed_everything
 
 

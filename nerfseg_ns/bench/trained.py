@@ -10,7 +10,7 @@ from nerfseg_ns.bench.config import BenchConfig
 from nerfseg_ns.bench.quality import Watched, fit_into, set_lengths, train_run
 from nerfseg_ns.bench.scenes import thin_labels
 from nerfseg_ns.bench.variants import variant_config
-from nerfseg_ns.training.trainer import find_checkpoint
+from nerfseg_ns.training.checkpoints import find_checkpoint
 
 NERFSEG_RAYS = 128
 """Rays of a step where nerfseg is trained for a short time only: more steps in it."""

@@ -1,9 +1,11 @@
 """nerfstudio's data manager, with label maps, the stages and the observed colour of each ray."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Dict, Optional, Tuple, Type, Union
 
 import torch
+from jaxtyping import Float
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.configs.dataparser_configs import AnnotatedDataParserUnion
 from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager, VanillaDataManagerConfig
@@ -11,12 +13,14 @@ from nerfstudio.data.pixel_samplers import PixelSamplerConfig
 from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader, RandIndicesEvalDataloader
 from nerfstudio.model_components.ray_generators import RayGenerator
 from nerfstudio.utils.rich_utils import CONSOLE
+from torch import Tensor
 
 from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.data.labelled_rays import LabelledRays
 from nerfseg_ns.data.photo_cache import PhotoCache
 from nerfseg_ns.data.pixel_sampler import StagedPixelSamplerConfig
 from nerfseg_ns.dataparsers.carla_mvs import CarlaMVSDataParserConfig
+from nerfseg_ns.errors import SceneError
 from nerfseg_ns.semantics.frozen_rays import FrozenRays
 from nerfseg_ns.training.stages import Stage
 
@@ -94,6 +98,36 @@ class LabelledDataManager(VanillaDataManager[LabelledDataset]):
             dataset = getattr(self, f"{prefix}_dataset")
             labelled = dataset.label_maps.labelled if stage is Stage.SEMANTIC else ()
             getattr(self, f"{prefix}_image_dataloader").draw_from(labelled or range(len(dataset)))
+
+    def describe_labels(self) -> str:
+        """What labels there are, in a line."""
+        maps = self.train_dataset.label_maps
+        return f"Labels of {len(maps.labelled)} of {len(maps.labels)} training photos, {len(maps.classes)} classes."
+
+    def require_same_poses(self, other: "LabelledDataManager") -> None:
+        """Checks that what was learnt of the scene holds for another reading of it.
+
+        Args:
+            other: of the same folder, read later.
+
+        Raises:
+            SceneError: a photo stands elsewhere in it, as after photos were added to the scene.
+        """
+        before, now = self._poses(), other._poses()
+        common = before.keys() & now.keys()
+        if not common or any(not torch.equal(before[photo], now[photo]) for photo in common):
+            raise SceneError(
+                f"The photos of {self.config.dataparser.data} have other poses than when training began, as after "
+                "photos were added or taken away. Learn the scene anew: end this training and start it again."
+            )
+
+    def _poses(self) -> Dict[Path, Float[Tensor, "3 4"]]:
+        """Camera-to-world of every photo of both splits."""
+        return {
+            photo: pose.cpu()
+            for dataset in (self.train_dataset, self.eval_dataset)
+            for photo, pose in zip(dataset.image_filenames, dataset.cameras.camera_to_worlds)
+        }
 
     def next_train(self, step: int) -> Tuple[Union[RayBundle, FrozenRays], Dict]:
         if self.labelled_rays is None:

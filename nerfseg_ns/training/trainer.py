@@ -1,18 +1,21 @@
 """nerfstudio's trainer, run to the end of the two stages, from wherever it starts."""
 
-import pickle
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Literal, Optional, Type
+from typing import Literal, Optional, Type
 
-import torch
-import yaml
+from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.utils import comms
+from nerfstudio.utils.decorators import check_viewer_enabled
 from nerfstudio.utils.rich_utils import CONSOLE
+from nerfstudio.viewer.viewer import Viewer
 
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.geo.georeference import FILE_NAME, METADATA_KEY
+from nerfseg_ns.training.callback import SEMANTIC_GROUP
+from nerfseg_ns.training.checkpoints import find_checkpoint, read_checkpoint, require_finished_stage1
 
 
 @dataclass
@@ -31,7 +34,8 @@ class StagedTrainerConfig(TrainerConfig):
 class StagedTrainer(Trainer):
     """Trains to the last step of stage 2, however often it was interrupted on the way.
 
-    nerfstudio 1.1.5 takes `max_num_iterations` as the steps still to come; here it is the step to stop at.
+    nerfstudio 1.1.5 takes `max_num_iterations` as the steps still to come; here it is the step to stop at. With the
+    viewer on, the labels can be read anew at any time: stage 2 then begins again on the scene as it is learnt.
     """
 
     config: StagedTrainerConfig
@@ -39,6 +43,7 @@ class StagedTrainer(Trainer):
     def __init__(self, config: StagedTrainerConfig, local_rank: int = 0, world_size: int = 1) -> None:
         self.last_step = config.max_num_iterations or config.pipeline.stages.total_steps
         config.max_num_iterations = self.last_step
+        self._new_labels = threading.Event()
         if not comms.is_main_process():  # nerfstudio starts a viewer on every machine, and fails on all but the first
             config.vis = config.vis.removeprefix("viewer").removeprefix("_legacy").removeprefix("+")
         super().__init__(config, local_rank, world_size)
@@ -48,17 +53,93 @@ class StagedTrainer(Trainer):
         georeference = self.pipeline.datamanager.train_dataparser_outputs.metadata.get(METADATA_KEY)
         if georeference is not None and self.local_rank == 0:
             georeference.save(self.base_dir / FILE_NAME)
+        if self.world_size == 1:  # other processes would have to read the same labels before the same step
+            self.pipeline.model.viewer_labels.offer(self.learn_labels_again)
 
     def train(self) -> None:
-        self.config.max_num_iterations = max(0, self.last_step - self._start_step)
-        if self.config.max_num_iterations == 0:
+        if self._start_step >= self.last_step:
             CONSOLE.print(
                 f"[yellow]Nothing left to train: the checkpoint is at step {self._start_step - 1} and training ends "
                 f"with step {self.last_step - 1}. Give pipeline.stages.semantic-steps a larger number to go on."
             )
             return
         self.step = self._start_step
+        while True:
+            self._train_from(self._take_new_labels() if self._new_labels.is_set() else self.step)
+            if not self._new_labels.is_set():
+                return
+
+    def _train_from(self, step: int) -> None:
+        """Trains to the last step; returns before it if new labels are wanted, and else waits with the viewer on."""
+        self._start_step = self.step = step
+        self.config.max_num_iterations = self.last_step - step
+        if step >= self.last_step:
+            self._train_complete_viewer()
+            return
+        if self.training_state == "completed":
+            self.training_state = "training"
         super().train()
+
+    def learn_labels_again(self) -> None:
+        """Has the labels read anew, and stage 2 begun anew where it had begun. Returns at once; for any thread."""
+        self._new_labels.set()
+        self.stop_training = True  # ends a pause too
+
+    def _take_new_labels(self) -> int:
+        """Reads the labels anew; keeps the old ones where the new ones are no good.
+
+        Returns:
+            The step to train next.
+        """
+        button = self.pipeline.model.viewer_labels
+        next_step = self.last_step if self.training_state == "completed" else self.step
+        self._new_labels.clear()
+        try:
+            manager = self.pipeline.read_labels_again()
+        except SceneError as error:
+            refusal = f"The labels were not taken, the old ones stay. {error}"
+            button.tell(refusal)
+            CONSOLE.print(refusal, style="yellow", markup=False)
+            return next_step
+        with self.train_lock:
+            self.pipeline.take_labels(manager)
+            self._restart_optimizer(SEMANTIC_GROUP)
+        button.tell(manager.describe_labels())
+        CONSOLE.log(manager.describe_labels())
+        return min(next_step, self.config.pipeline.stages.implicit_steps)
+
+    def _restart_optimizer(self, group: str) -> None:
+        """Gives a parameter group whose parameters are others now an optimizer of its own."""
+        fresh = Optimizers(self.config.optimizers, {group: self.pipeline.get_param_groups()[group]})
+        for name in ("optimizers", "schedulers", "parameters"):
+            getattr(self.optimizers, name).update(getattr(fresh, name))
+
+    def _update_viewer_state(self, step: int) -> None:
+        super()._update_viewer_state(step)
+        self.stop_training |= self._new_labels.is_set()  # nerfstudio forgets a stop that comes before its first step
+
+    def _after_train(self) -> None:
+        if self._new_labels.is_set():
+            return
+        self.pipeline.set_step(self.step, is_done=True)  # so that the viewer says 100 %
+        super()._after_train()
+
+    @check_viewer_enabled
+    def _init_viewer_state(self) -> None:
+        if not hasattr(self.viewer_state, "camera_handles"):  # once is enough: new labels move no camera
+            super()._init_viewer_state()
+        self.viewer_state.last_step = 0  # it renders anew when the steps since then are many enough
+
+    @check_viewer_enabled
+    def _train_complete_viewer(self) -> None:
+        """Keeps the viewer up, as nerfstudio's does, until new labels are wanted."""
+        self.training_state = "completed"
+        self.viewer_state.training_complete()
+        if isinstance(self.viewer_state, Viewer):
+            self.viewer_state._trigger_rerender()  # what it shows is some steps old
+        CONSOLE.print("Use ctrl+c to quit", justify="center")
+        while not self._new_labels.wait(timeout=0.5):
+            pass
 
     def _load_checkpoint(self) -> None:
         super()._load_checkpoint()
@@ -71,61 +152,3 @@ class StagedTrainer(Trainer):
         self.pipeline.load_stage1(state, checkpoint)
         self._start_step = self.config.pipeline.stages.implicit_steps
         CONSOLE.print(f"Stage 1 taken from {checkpoint}; training starts with stage 2.")
-
-
-def find_checkpoint(run: Path) -> Path:
-    """The newest checkpoint of a run.
-
-    Args:
-        run: a checkpoint, a run's config.yml, its folder or its folder of checkpoints.
-
-    Raises:
-        SceneError: there is none.
-    """
-    if run.suffix == ".ckpt" and run.is_file():
-        return run
-    folder = run.parent if run.is_file() else run
-    checkpoints = sorted(folder.glob("step-*.ckpt")) or sorted(folder.glob("nerfstudio_models/step-*.ckpt"))
-    if not checkpoints:
-        raise SceneError(
-            f"No checkpoint (step-*.ckpt) in {folder} or {folder / 'nerfstudio_models'}. Name the folder or the "
-            "config.yml of a run that was trained with nerfseg, as in outputs/SCENE/nerfseg-fast/TIMESTAMP."
-        )
-    return checkpoints[-1]
-
-
-def read_checkpoint(path: Path) -> Dict[str, Any]:
-    """A checkpoint as nerfstudio's trainer writes it.
-
-    Raises:
-        SceneError: it cannot be read, or is something else.
-    """
-    try:
-        state = torch.load(path, map_location="cpu")
-        return {"step": state["step"], "pipeline": state["pipeline"]}
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
-        raise SceneError(f"{path} is not a checkpoint of a run of nerfseg or nerfseg-fast: {error}") from error
-
-
-def require_finished_stage1(checkpoint: Path, step: int) -> None:
-    """Refuses a checkpoint from within stage 1, going by the config.yml of its run; without one, takes it as it is.
-
-    Args:
-        checkpoint: in the run's folder of checkpoints.
-        step: that it was written after.
-
-    Raises:
-        SceneError: stage 1 was not finished.
-    """
-    config_file = checkpoint.parent.parent / "config.yml"
-    if not config_file.is_file():
-        return
-    try:
-        steps = yaml.load(config_file.read_text(), Loader=yaml.Loader).pipeline.stages.implicit_steps
-    except (AttributeError, yaml.YAMLError) as error:
-        raise SceneError(f"{config_file} is not the config of a run of nerfseg or nerfseg-fast: {error}") from error
-    if step + 1 < steps:
-        raise SceneError(
-            f"Stage 1 of the run in {config_file.parent} is not finished: {checkpoint.name} is from step {step + 1} of "
-            f"{steps}. Finish it first: the command it was trained with, and --load-dir {checkpoint.parent}."
-        )

@@ -47,7 +47,7 @@ def legend(names: Sequence[str], colours: Sequence[Sequence[int]]) -> str:
         colours: RGB, 0 to 255, one for each class.
     """
     swatch = '<span style={{{{background: "#{:02x}{:02x}{:02x}", padding: "0 0.8em", marginRight: "0.5em"}}}} />'
-    return "\n\n".join(["**Classes**", *(swatch.format(*rgb) + _plain(name) for name, rgb in zip(names, colours))])
+    return "\n\n".join(["**Classes**", *(swatch.format(*rgb) + plain(name) for name, rgb in zip(names, colours))])
 
 
 def stage_text(stage: Stage, done: int, length: int) -> str:
@@ -58,6 +58,6 @@ def stage_text(stage: Stage, done: int, length: int) -> str:
     return f"**Stage 2 of 2: the labels** \n\n{share}"
 
 
-def _plain(name: str) -> str:
-    """A class name with the characters escaped that mean something in viser's markdown."""
-    return "".join(f"&#{ord(letter)};" if letter in "<>{}*_`[]\\&" else letter for letter in name)
+def plain(text: str) -> str:
+    """A text with the characters escaped that mean something in viser's markdown."""
+    return "".join(f"&#{ord(letter)};" if letter in "<>{}*_`[]\\&" else letter for letter in text)
