@@ -1,6 +1,5 @@
 """The viewer: its texts through the model, and the real page in a headless browser."""
 
-import json
 import re
 import shutil
 import socket
@@ -249,19 +248,22 @@ def test_labels_are_learnt_again_at_the_press_of_a_button(fast_run, small_town, 
     with serve(log, "ns-train", "nerfseg-fast", *flags, *stages, "--data", town) as address:
         with opened(address, tmp_path / "profile") as panel:
             wait_for(lambda: "60 of 60 steps" in panel.text(), "stage 2 to end", 120)
-            before = [entry["name"] for entry in json.loads((town / "classes.json").read_text())["classes"]]
-            assert all(name in panel.text() for name in before)
-            relabel(town)
-            now = [entry["name"] for entry in json.loads((town / "classes.json").read_text())["classes"]]
-            gone = set(before) - set(now)
-            panel.press(button)
-            wait_for(lambda: f"{len(now)} classes" in panel.text(), "the labels to be read again")
-            wait_for(lambda: "60 of 60 steps" in panel.text(), "stage 2 to end again", 120)
-            assert all(name in panel.text() for name in now) and not any(name in panel.text() for name in gone)
+            before = ClassTable.load(town / "classes.json")
+            assert all(name in panel.text() for name in before.names)
             panel.choose_output("semantics_colormap")
-            colours = ClassTable.load(town / "classes.json").color_array
-
-            wait_for(lambda: share_of_colours(panel.view(), colours) > 0.4, "the new label map", 60)
+            relabel(town)
+            now = ClassTable.load(town / "classes.json")
+            gone = [index for index, name in enumerate(before.names) if name not in now.names]
+            wait_for(lambda: share_of_colours(panel.view(), before.color_array) > 0.4, "the label map", 60)
+            shown = panel.view()
+            panel.press(button)
+            wait_for(lambda: f"{len(now.names)} classes" in panel.text(), "the labels to be read again")
+            wait_for(lambda: "60 of 60 steps" in panel.text(), "stage 2 to end again", 120)
+            assert all(name in panel.text() for name in now.names)
+            assert not any(before.names[index] in panel.text() for index in gone)
+            wait_for(lambda: not np.array_equal(panel.view(), shown), "the new label map, unasked", 60)
+            wait_for(lambda: share_of_colours(panel.view(), before.color_array[gone]) < 0.005, "old classes to go", 60)
+            assert share_of_colours(panel.view(), now.color_array) > 0.4
 
             label = town / "train/label/0000.png"
             whole = label.read_bytes()
