@@ -82,6 +82,7 @@ def test_quality_is_a_curve_over_training_time(results):
     assert 0 < times["stage2_to_90"] <= times["stage2_to_99"] <= times["stage2"] == last["seconds"]
     reached = [m["seconds"] for m in training["stages"]["semantic"] if m["score"] >= 0.9 * last["score"]]
     assert times["stage2_to_90"] == reached[0]
+    assert times["new_labels_to_90"] == times["stage2_to_90"] + training["reading_labels"] > times["stage2_to_90"]
     assert 0 <= training["scores"]["miou"] <= 1
 
 

@@ -49,6 +49,8 @@ class Watched:
     """Of the run."""
     stages: Dict[str, List[Mark]] = field(default_factory=dict)
     """Marks by the stage's name; the last one is at its end."""
+    reading_labels: Optional[float] = None
+    """Seconds to read the labels anew in the running process and to unlearn the old ones."""
     scores: Dict[str, float] = field(default_factory=dict)
     """ns-eval's scores at the end; of a method that renders slowly the mIoU of the last mark alone."""
 
@@ -66,6 +68,8 @@ class Watched:
         for share in SHARES:
             goal = share * semantic[-1].score
             found[f"stage2_to_{share * 100:.0f}"] = _first(semantic, lambda mark, goal=goal: mark.score >= goal)
+        if self.reading_labels is not None:
+            found["new_labels_to_90"] = self.reading_labels + found["stage2_to_90"]
         return found
 
     def to_json(self) -> Dict[str, Any]:
@@ -150,6 +154,8 @@ def watch_training(run: StagedTrainerConfig, seed: int, town: Path) -> Watched:
     watched.scores = {"miou": last} if renders_slowly(run) else _final_scores(session)
     say(f"  final mIoU {watched.scores['miou']:.3f}")
     watched.folder = str(session.save(stages.total_steps - 1))
+    with quiet():
+        watched.reading_labels = seconds_of(session.trainer.take_new_labels, session.device)[0]
     return watched
 
 

@@ -65,7 +65,7 @@ class StagedTrainer(Trainer):
             return
         self.step = self._start_step
         while True:
-            self._train_from(self._take_new_labels() if self._new_labels.is_set() else self.step)
+            self._train_from(self._serve_wish() if self._new_labels.is_set() else self.step)
             if not self._new_labels.is_set():
                 return
 
@@ -85,8 +85,19 @@ class StagedTrainer(Trainer):
         self._new_labels.set()
         self.stop_training = True  # ends a pause too
 
-    def _take_new_labels(self) -> int:
-        """Reads the labels anew; keeps the old ones where the new ones are no good.
+    def take_new_labels(self) -> None:
+        """Reads the labels anew and unlearns the old ones, between two steps.
+
+        Raises:
+            SceneError: the new ones are no good; the old ones stay.
+        """
+        manager = self.pipeline.read_labels_again()
+        with self.train_lock:
+            self.pipeline.take_labels(manager)
+            self._restart_optimizer(SEMANTIC_GROUP)
+
+    def _serve_wish(self) -> int:
+        """Takes new labels, or tells why not.
 
         Returns:
             The step to train next.
@@ -95,17 +106,15 @@ class StagedTrainer(Trainer):
         next_step = self.last_step if self.training_state == "completed" else self.step
         self._new_labels.clear()
         try:
-            manager = self.pipeline.read_labels_again()
+            self.take_new_labels()
         except SceneError as error:
             refusal = f"The labels were not taken, the old ones stay. {error}"
             button.tell(refusal)
             CONSOLE.print(refusal, style="yellow", markup=False)
             return next_step
-        with self.train_lock:
-            self.pipeline.take_labels(manager)
-            self._restart_optimizer(SEMANTIC_GROUP)
-        button.tell(manager.describe_labels())
-        CONSOLE.log(manager.describe_labels())
+        description = self.pipeline.datamanager.describe_labels()
+        button.tell(description)
+        CONSOLE.log(description)
         return min(next_step, self.config.pipeline.stages.implicit_steps)
 
     def _restart_optimizer(self, group: str) -> None:
