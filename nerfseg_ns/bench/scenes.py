@@ -14,6 +14,7 @@ from PIL import Image
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.town.scene_writer import write_matrix
 from nerfseg_ns.utils.files import new_folder
+from nerfseg_ns.utils.spread import spread
 
 SPLITS = ("train", "validation", "test")
 JPEG_QUALITY = 90
@@ -60,11 +61,6 @@ def enlarge(town: Path, output: Path, size: int, views: int, labelled: int) -> P
         labelled: those that come with labels.
     """
     return copy_scene(town, output, size=size, chosen=spread(len(_stems(town, "train")), views), labelled=labelled)
-
-
-def spread(count: int, wanted: int) -> list[int]:
-    """So many of `count` positions, evenly spread."""
-    return [int((index + 0.5) * count / wanted) for index in range(min(count, wanted))]
 
 
 def copy_scene(

@@ -21,6 +21,7 @@ from nerfseg_ns.data.photo_cache import PhotoCache
 from nerfseg_ns.data.pixel_sampler import StagedPixelSamplerConfig
 from nerfseg_ns.dataparsers.carla_mvs import CarlaMVSDataParserConfig
 from nerfseg_ns.errors import SceneError
+from nerfseg_ns.labels.label_maps import LabelMaps
 from nerfseg_ns.semantics.frozen_rays import FrozenRays
 from nerfseg_ns.training.stages import Stage
 
@@ -43,6 +44,9 @@ class LabelledDataManagerConfig(VanillaDataManagerConfig):
     """Rays of a training step; 0 takes what suits the device: 1,024 on a CPU, 4,096 on a GPU."""
     eval_num_rays_per_batch: int = 1024
     """Rays of the batch that is evaluated during training."""
+    num_labelled: int = 0
+    """Labelled training photos whose labels are learnt, evenly chosen; 0 takes all. Set it to see how many labels a
+    scene needs."""
 
 
 class LabelledDataManager(VanillaDataManager[LabelledDataset]):
@@ -64,6 +68,13 @@ class LabelledDataManager(VanillaDataManager[LabelledDataset]):
         super().__init__(config, device=device, **kwargs)
 
         self.labelled_rays: Optional[LabelledRays] = None
+
+    def create_train_dataset(self) -> LabelledDataset:
+        outputs = self.train_dataparser_outputs
+        maps = outputs.metadata.get("semantics")
+        if isinstance(maps, LabelMaps):
+            outputs.metadata["semantics"] = maps.keep_labelled(self.config.num_labelled)
+        return super().create_train_dataset()
 
     def setup_train(self) -> None:
         config = self.config

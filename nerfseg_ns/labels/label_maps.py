@@ -18,6 +18,7 @@ from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.labels.palettes import choose_table
 from nerfseg_ns.labels.photo_label import LabelOptions, PhotoLabel, Size
 from nerfseg_ns.labels.png import LabelColors
+from nerfseg_ns.utils.spread import spread
 
 
 @dataclass
@@ -44,6 +45,20 @@ class LabelMaps(Semantics):
     def labelled(self) -> tuple[int, ...]:
         """Positions, in the split, of the photos that have labels."""
         return tuple(index for index, label in enumerate(self.labels) if label is not None)
+
+    def keep_labelled(self, count: int) -> LabelMaps:
+        """The same split with the labels of so many of its labelled photos, evenly chosen; of all where it is 0.
+
+        Raises:
+            SceneError: not so many are labelled.
+        """
+        if count == 0:
+            return self
+        labelled = self.labelled
+        if count > len(labelled):
+            raise SceneError(f"Labels of {count} photos were asked for, but only {len(labelled)} photos are labelled.")
+        kept = {labelled[position] for position in spread(len(labelled), count)}
+        return self.of([label if index in kept else None for index, label in enumerate(self.labels)], self.table)
 
     def read(self, index: int, height: int, width: int) -> UInt8[Tensor, "height width 1"]:
         """Reads one photo's label map.

@@ -21,6 +21,7 @@ from nerfseg_ns.town.scene_writer import SceneWriter
 from nerfseg_ns.town.write_carla_mvs import CarlaMVSWriter
 from nerfseg_ns.town.write_earth_studio import EarthStudioWriter
 from nerfseg_ns.utils.files import new_folder
+from nerfseg_ns.utils.spread import spread
 
 VERSION = 1
 """Counts up when the same options give other bytes than before."""
@@ -53,11 +54,6 @@ def make_town(config: TownConfig, output: Path) -> Path:
     with new_folder(output) as beside:
         _write_scene(config, record, beside)
     return output
-
-
-def labelled_indices(views: int, labelled: int) -> list[int]:
-    """Which of the training views come with labels: evenly over the flight, away from its ends."""
-    return [int((i + 0.5) * views / labelled) for i in range(labelled)]
 
 
 def _options(config: TownConfig) -> dict:
@@ -118,7 +114,7 @@ def _is_finished(output: Path, record: dict) -> bool:
 def _write_scene(config: TownConfig, record: dict, folder: Path) -> None:
     renderer = Renderer(build_town(config.seed), config.seed)
     flights = plan_cameras(config)
-    writer = _WRITERS[config.layout](config, folder, labelled_indices(config.train_views, config.labelled_views))
+    writer = _WRITERS[config.layout](config, folder, spread(config.train_views, config.labelled_views))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=CONSOLE, transient=True) as progress:
         task = progress.add_task("Rendering the town", total=sum(len(poses) for poses in flights.values()))

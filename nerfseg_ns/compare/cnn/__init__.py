@@ -1,0 +1,1 @@
+"""The paper's CNN rivals, trained from scratch on the labelled photos."""

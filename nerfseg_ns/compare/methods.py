@@ -1,0 +1,70 @@
+"""Everything that can be compared, as a table. Imports nothing heavy, so that the command line can read it at no cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, Literal, Optional, Tuple
+
+Kind = Literal["cnn", "radiance", "joint", "nerfw", "transfer"]
+Geometry = Literal["nerfseg-fast", "nerfseg"]
+Colour = Literal["observed", "rendered"]
+Extra = Literal["none", "maps", "truth"]
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """One row of the tables."""
+
+    title: str
+    """As the tables name it."""
+    kind: Kind
+    """Who runs it: `cnn` a network on single photos, `radiance` this project's method, `joint` Semantic-NeRF,
+    `nerfw` semantic-nerfw, `transfer` the nearest label through the depth."""
+    network: str = ""
+    """Of a CNN: `unet`, `danet` or `deeplabv3`."""
+    geometry: Optional[Geometry] = None
+    """Method whose geometry is learnt or taken over."""
+    ray_convolution: bool = True
+    """R of the paper's Table III."""
+    colour_radiance: bool = True
+    """C of the paper's Table III."""
+    extra: Extra = "none"
+    """Of a CNN: labels of the unlabelled training photos that are added to its training set: those that the method
+    maps, or the true ones."""
+    colours: Tuple[Colour, ...] = ("rendered",)
+    """What it is scored with: photos of the scored views (`observed`), or without them (`rendered`)."""
+
+    @property
+    def needs_geometry(self) -> bool:
+        """Whether it starts from a learnt stage 1, which methods share."""
+        return self.kind in ("radiance", "transfer")
+
+
+_BOTH: Tuple[Colour, ...] = ("rendered", "observed")
+_PHOTO: Tuple[Colour, ...] = ("observed",)
+
+METHODS: Dict[str, MethodInfo] = {
+    "unet": MethodInfo("U-Net", "cnn", "unet", colours=_PHOTO),
+    "danet": MethodInfo("DANet", "cnn", "danet", colours=_PHOTO),
+    "deeplabv3": MethodInfo("DeepLabv3", "cnn", "deeplabv3", colours=_PHOTO),
+    "seg-nerf-fast": MethodInfo("Seg-NeRF (planes)", "joint", geometry="nerfseg-fast"),
+    "seg-nerf": MethodInfo("Seg-NeRF (NeRF++)", "joint", geometry="nerfseg"),
+    "semantic-nerfw": MethodInfo("semantic-nerfw", "nerfw"),
+    "transfer": MethodInfo("nearest label", "transfer", geometry="nerfseg-fast"),
+    "fast-baseline": MethodInfo("nerfseg-fast, baseline", "radiance", "", "nerfseg-fast", False, False),
+    "fast-r": MethodInfo("nerfseg-fast, +R", "radiance", "", "nerfseg-fast", True, False),
+    "fast": MethodInfo("nerfseg-fast, +R+C", "radiance", geometry="nerfseg-fast", colours=_BOTH),
+    "paper-baseline": MethodInfo("nerfseg, baseline", "radiance", "", "nerfseg", False, False),
+    "paper-r": MethodInfo("nerfseg, +R", "radiance", "", "nerfseg", True, False),
+    "paper": MethodInfo("nerfseg, +R+C", "radiance", geometry="nerfseg", colours=_BOTH),
+    "unet+maps": MethodInfo("U-Net, with nerfseg-fast's maps", "cnn", "unet", extra="maps", colours=_PHOTO),
+    "unet+truth": MethodInfo("U-Net, with all true maps", "cnn", "unet", extra="truth", colours=_PHOTO),
+    "deeplabv3+maps": MethodInfo("DeepLabv3, with nerfseg-fast's maps", "cnn", "deeplabv3", extra="maps", colours=_PHOTO),
+    "deeplabv3+truth": MethodInfo("DeepLabv3, with all true maps", "cnn", "deeplabv3", extra="truth", colours=_PHOTO),
+}
+"""By the name that the command line and the files know it by."""
+
+DEFAULT = ("unet", "danet", "deeplabv3", "seg-nerf-fast", "transfer", "fast-baseline", "fast-r", "fast")
+"""What is compared unless other methods are named: all that is feasible on a CPU."""
+MAPS_FROM = "fast"
+"""Method whose label maps are added to a CNN's training set."""

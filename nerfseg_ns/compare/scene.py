@@ -1,0 +1,134 @@
+"""A scene as every compared method sees it: posed photos, some with labels, and held-out views with the truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import List, Optional
+
+import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
+from PIL import Image
+
+from nerfseg_ns.check.config import CheckConfig
+from nerfseg_ns.check.facts import parser_config
+from nerfseg_ns.data.dataset import LabelledDataset
+from nerfseg_ns.dataparsers.detect import detect_dataparser
+from nerfseg_ns.errors import SceneError
+from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
+
+
+@dataclass
+class LabelledImage:
+    """A photo and its labels."""
+
+    stem: str
+    """Of the photo's file."""
+    image: UInt8[ndarray, "height width 3"]
+    labels: UInt8[ndarray, "height width"]
+    """Class indices, IGNORE_INDEX where not labelled."""
+
+
+class ComparedScene:
+    """Reads a scene through its own dataparser.
+
+    Args:
+        folder: of the scene.
+        num_labelled: labelled training photos that methods may see, evenly chosen; 0 for all.
+
+    Raises:
+        SceneError: the scene is not usable, has not so many labelled photos, or holds no labelled view out.
+    """
+
+    def __init__(self, folder: Path, num_labelled: int = 0) -> None:
+        self.folder = folder
+        self.dataparser = detect_dataparser(folder)
+        self.num_labelled = num_labelled
+        self._parser = parser_config(self.dataparser, folder, CheckConfig()).setup()
+
+    @cached_property
+    def train(self) -> LabelledDataset:
+        """Training photos; those whose labels methods may not see are unlabelled here."""
+        outputs = self._parser.get_dataparser_outputs("train")
+        maps = outputs.metadata["semantics"].keep_labelled(self.num_labelled)
+        return LabelledDataset(replace(outputs, metadata={**outputs.metadata, "semantics": maps}))
+
+    @cached_property
+    def test(self) -> LabelledDataset:
+        """Held-out views."""
+        return LabelledDataset(self._parser.get_dataparser_outputs("test"))
+
+    @property
+    def table(self) -> ClassTable:
+        """Classes of the scene."""
+        return self.train.label_maps.table
+
+    def dataset(self, split: str) -> LabelledDataset:
+        """`train` or `test`."""
+        return {"train": self.train, "test": self.test}[split]
+
+    @property
+    def labelled_views(self) -> List[int]:
+        """Positions of the training photos whose labels methods may see."""
+        return list(self.train.label_maps.labelled)
+
+    @property
+    def test_views(self) -> List[int]:
+        """Positions, in the test split, of the views that are scored: the labelled ones.
+
+        Raises:
+            SceneError: there are none, or they are trained on.
+        """
+        views = [*self.test.label_maps.labelled]
+        trained = {self.train.image_filenames[view] for view in self.labelled_views}
+        held_out = [view for view in views if self.test.image_filenames[view] not in trained]
+        if not held_out:
+            raise SceneError(
+                f"{self.folder} holds no labelled view out, so that there is nothing to score methods on. Put labelled "
+                "photos into its test split (see the README on own photos)."
+            )
+        return held_out
+
+    @property
+    def propagated_views(self) -> List[int]:
+        """Positions of the unlabelled training photos whose truth is known all the same, as in the built-in town."""
+        labelled = set(self.labelled_views)
+        return [
+            view
+            for view in range(len(self.train))
+            if view not in labelled and self._truth_file(self.train.image_filenames[view]).exists()
+        ]
+
+    def read(self, split: str, view: int, with_truth: bool = False) -> LabelledImage:
+        """A photo with its labels.
+
+        Args:
+            split: `train` or `test`.
+            view: position in it.
+            with_truth: of an unlabelled training photo, the true labels, which no method may learn from unless its row
+                says so.
+        """
+        dataset = self.dataset(split)
+        image = np.ascontiguousarray(dataset.get_numpy_image(view)[..., :3])
+        labels = dataset.label_maps.read(view, *image.shape[:2])[..., 0].numpy()
+        path = dataset.image_filenames[view]
+        if with_truth and (labels == IGNORE_INDEX).all():
+            with Image.open(self._truth_file(path)) as file:
+                labels = np.asarray(file).copy()
+        return LabelledImage(path.stem, image, labels)
+
+    def _truth_file(self, photo: Path) -> Path:
+        return self.folder / "truth" / "train" / "label" / f"{photo.stem}.png"
+
+
+def require_scene(folder: Path, num_labelled: Optional[int] = 0) -> ComparedScene:
+    """A scene, checked as far as reading it shows.
+
+    Raises:
+        SceneError: it cannot be compared on.
+    """
+    scene = ComparedScene(folder, num_labelled or 0)
+    _ = scene.train, scene.test_views
+    return scene
