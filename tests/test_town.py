@@ -17,8 +17,9 @@ from nerfseg_ns.town.cameras import METRES_PER_UNIT, intrinsics, plan_cameras
 from nerfseg_ns.town.classes import Label
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.layout import build_town
-from nerfseg_ns.town.make import labelled_indices, make_town
+from nerfseg_ns.town.make import make_town
 from nerfseg_ns.town.render import Renderer
+from nerfseg_ns.utils.spread import spread
 
 SMALL = TownConfig(image_size=32, train_views=3, validation_views=1, test_views=1, labelled_views=2, supersampling=1)
 
@@ -103,8 +104,8 @@ def test_given_labels_are_the_truth(scene: Path) -> None:
 
 
 def test_labelled_views_are_spread_evenly() -> None:
-    assert labelled_indices(40, 4) == [5, 15, 25, 35]
-    assert labelled_indices(3, 3) == [0, 1, 2]
+    assert spread(40, 4) == [5, 15, 25, 35]
+    assert spread(3, 3) == [0, 1, 2]
 
 
 def test_sky_is_where_depth_is_infinite(scene: Path) -> None:
@@ -178,6 +179,36 @@ def test_image_size_does_not_change_the_town() -> None:
     np.testing.assert_array_equal(small.label, large.label[1::3, 1::3])
     seen = np.isfinite(small.depth)
     np.testing.assert_allclose(small.depth[seen], large.depth[1::3, 1::3][seen], rtol=1e-4)
+
+
+def test_easy_town_is_the_same_town_in_colours_that_give_the_class_away(tmp_path: Path) -> None:
+    def hue(folder: Path) -> dict[int, np.ndarray]:
+        """Mean chromaticity of each class, of its pixels that touch no other class."""
+        colours: dict[int, list] = {}
+        for path in sorted((folder / "truth/train/label").iterdir()):
+            label = _read(path)
+            around = [np.roll(label, shift, axis) for axis in (0, 1) for shift in (-1, 1)]
+            inside = np.all([label == other for other in around], axis=0)
+            linear = (_read(folder / "train/rgb" / path.name) / 255.0) ** 2.2 + 1e-3
+            for index in np.unique(label[inside]):
+                chosen = linear[inside & (label == index)]
+                colours.setdefault(int(index), []).append(chosen / chosen.sum(axis=1, keepdims=True))
+        return {index: np.concatenate(values) for index, values in colours.items() if index != Label.SKY}
+
+    config = replace(SMALL, image_size=96, train_views=4)
+    plain, easy = make_town(config, tmp_path / "plain"), make_town(replace(config, easy=True), tmp_path / "easy")
+    for name, content in _files(plain).items():
+        assert ("rgb" in name or name == "town.json") or _files(easy)[name] == content
+    spreads = {}
+    for folder in (plain, easy):
+        hues = hue(folder)
+        means = np.stack([values.mean(axis=0) for values in hues.values()])
+        right = [
+            (np.linalg.norm(values[:, None] - means, axis=-1).argmin(axis=1) == row).mean()
+            for row, values in enumerate(hues.values())
+        ]
+        spreads[folder.name] = np.mean(right)
+    assert spreads["easy"] > 0.9 > 0.6 > spreads["plain"]
 
 
 def test_refuses_a_folder_with_other_files(tmp_path: Path) -> None:

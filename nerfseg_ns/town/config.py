@@ -26,6 +26,9 @@ class TownConfig:
     """Opening angle of the camera in degrees, across the image's width (and height)."""
     supersampling: int = 2
     """Rays per pixel and axis for the colours (2: four rays per pixel); labels and depth use the pixel's centre."""
+    easy: bool = False
+    """Give every class a colour of its own, so that a classifier of single photos can tell them. Without it classes
+    share colours: a green roof looks like a lawn."""
     layout: Literal["carla-mvs", "earth-studio"] = "carla-mvs"
     """Form of the scene on disk: posed trees of the paper's Carla-MVS data (poses scaled, PNGs), or what Google Earth
     Studio renders and exports (JPEGs and 3D tracking data, at a real place), for the google-earth-data dataparser."""

@@ -61,6 +61,8 @@ def _options(config: TownConfig) -> dict:
     options = asdict(config)
     if config.layout == "carla-mvs":  # its records are older than these options, which do nothing there
         options = {name: value for name, value in options.items() if name not in _EARTH_STUDIO_OPTIONS}
+    if not config.easy:
+        del options["easy"]
     return options
 
 
@@ -112,7 +114,7 @@ def _is_finished(output: Path, record: dict) -> bool:
 
 
 def _write_scene(config: TownConfig, record: dict, folder: Path) -> None:
-    renderer = Renderer(build_town(config.seed), config.seed)
+    renderer = Renderer(build_town(config.seed), config.seed, config.easy)
     flights = plan_cameras(config)
     writer = _WRITERS[config.layout](config, folder, spread(config.train_views, config.labelled_views))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 
 from nerfseg_ns.town.classes import GROUND_LABELS, Label, Material
+from nerfseg_ns.town.easy import give_away
 from nerfseg_ns.town.layout import Town
 from nerfseg_ns.town.textures import Noise, Surface, shade, shade_ground
 
@@ -33,11 +34,17 @@ class View:
 
 
 class Renderer:
-    """Casts rays at a town. Light and textures belong to the town's seed."""
+    """Casts rays at a town. Light and textures belong to the town's seed.
 
-    def __init__(self, town: Town, seed: int) -> None:
+    Args:
+        town: to look at.
+        seed: of the town.
+        easy: give every class a colour of its own.
+    """
+
+    def __init__(self, town: Town, seed: int, easy: bool = False) -> None:
         rng = np.random.default_rng([seed, 3])
-        self.town, self.mesh = town, town.mesh
+        self.town, self.mesh, self.easy = town, town.mesh, easy
         self.noise = Noise(rng)
         azimuth, elevation = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(42, 56))
         self.sun = np.array(
@@ -81,13 +88,16 @@ class Renderer:
         return _Hit(seen, face[seen], points, distance)
 
     def _labels(self, hit: _Hit) -> UInt8[ndarray, " rays"]:
+        labels = np.full(len(hit.distance), Label.SKY, np.uint8)
+        labels[hit.seen] = self._seen_labels(hit)
+        return labels
+
+    def _seen_labels(self, hit: _Hit) -> UInt8[ndarray, " hits"]:
         part = self.mesh.face_part[hit.face]
         label = self.mesh.labels[part].astype(np.uint8)
         ground = self.mesh.materials[part] == Material.GROUND
         label[ground] = GROUND_LABELS[self.town.ground.kind_at(hit.points[ground, 0], hit.points[ground, 1])]
-        labels = np.full(len(hit.distance), Label.SKY, np.uint8)
-        labels[hit.seen] = label
-        return labels
+        return label
 
     def _colours(self, origin: Float[ndarray, " 3"], directions: Points, angle: float) -> Float[ndarray, "n 3"]:
         """Display colours of rays; `angle` is the opening of one ray in radians."""
@@ -134,7 +144,7 @@ class Renderer:
             else:
                 surface = self._surface(points, hit.face[chosen], part[chosen], foot)
                 reflectance[chosen] = shade(surface, Material(kind), self.noise)
-        return reflectance
+        return give_away(reflectance, self._seen_labels(hit)) if self.easy else reflectance
 
     def _surface(
         self, points: Points, face: Int[ndarray, " n"], part: Int[ndarray, " n"], footprint: ndarray
