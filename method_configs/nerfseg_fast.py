@@ -4,6 +4,7 @@ from nerfstudio.configs.base_config import ViewerConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from nerfseg_ns.data.datamanager import LabelledDataManagerConfig
+from nerfseg_ns.data.pixel_sampler import StagedPixelSamplerConfig
 from nerfseg_ns.geometry.grid import GridGeometryConfig
 from nerfseg_ns.model import NerfSegModelConfig
 from nerfseg_ns.pipeline import NerfSegPipelineConfig
@@ -18,7 +19,7 @@ nerfseg_fast = MethodSpecification(
         steps_per_save=1000,
         steps_per_eval_all_images=100_000,
         pipeline=NerfSegPipelineConfig(
-            datamanager=LabelledDataManagerConfig(),
+            datamanager=LabelledDataManagerConfig(pixel_sampler=StagedPixelSamplerConfig(contrast_share=0.7)),
             model=NerfSegModelConfig(
                 geometry=GridGeometryConfig(),
                 semantics=SemanticStageConfig(
@@ -26,8 +27,11 @@ nerfseg_fast = MethodSpecification(
                     feature_dim=64,
                     kernel_sizes=(5,),
                     max_samples=8,
-                    position_resolutions=(32, 64, 128, 256),
+                    position_resolutions=(64, 256),
                     position_dropout=0.3,
+                    heads=2,
+                    label_smoothing=0.1,
+                    class_balance=0.25,
                 ),
                 training_colour="mixed",
                 eval_num_rays_per_chunk=2048,
@@ -41,7 +45,7 @@ nerfseg_fast = MethodSpecification(
             ),
         ),
         optimizers={
-            "grids": {"optimizer": FusedAdamOptimizerConfig(lr=5e-2, eps=1e-15), "scheduler": None},
+            "grids": {"optimizer": FusedAdamOptimizerConfig(lr=5e-2, eps=1e-15, betas=(0.9, 0.99)), "scheduler": None},
             "networks": {"optimizer": FusedAdamOptimizerConfig(lr=3e-3, eps=1e-15), "scheduler": None},
             "semantics": {"optimizer": FusedAdamOptimizerConfig(lr=1e-2, eps=1e-15), "scheduler": None},
         },

@@ -81,8 +81,8 @@ class NerfSegModel(Model):
         """Makes the semantic stage anew, unlearnt, for the classes of these labels."""
         self.class_names = list(label_maps.classes)
         self.palette = label_maps.colors.clone().to(self.palette.device)
-        semantics = SemanticStage(self.config.semantics, self.geometry.levels, len(self.class_names))
-        self.semantics = semantics.to(self.palette.device)
+        semantics = self.config.semantics.setup(levels=self.geometry.levels, num_classes=len(self.class_names))
+        self.semantics: SemanticStage = semantics.to(self.palette.device)
         self.viewer_legend.content = legend(self.class_names, label_maps.table.colors)
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:

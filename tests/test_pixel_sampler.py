@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nerfseg_ns.data.datamanager import OBSERVED_RGB, LabelledDataManagerConfig
-from nerfseg_ns.data.pixel_sampler import StagedPixelSampler, StagedPixelSamplerConfig
+from nerfseg_ns.data.pixel_sampler import StagedPixelSampler, StagedPixelSamplerConfig, local_contrast
 from nerfseg_ns.dataparsers.carla_mvs import CarlaMVSDataParserConfig
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.training.data_parallel import shard
@@ -86,6 +86,37 @@ def test_draws_uniformly_what_the_stage_needs(lists, stage):
     assert len(drawn["image"]) == 20000
     assert_uniform(counts(drawn, shape), exists if stage is Stage.IMPLICIT else exists & labelled)
     assert_belongs_together({key: value[:300] for key, value in drawn.items()}, batch)
+
+
+@pytest.mark.parametrize("lists", [False, True])
+def test_contrast_is_the_range_of_brightness_around_a_pixel(lists):
+    torch.manual_seed(0)
+    sizes = [(6, 9), (4, 9), (6, 5)] if lists else [(6, 9)] * 3
+    photos = [torch.randint(0, 256, (height, width, 3), dtype=torch.uint8) for height, width in sizes]
+    places = [(image, y, x) for image, (height, width) in enumerate(sizes) for y in range(height) for x in range(width)]
+    expected = []
+    for image, y, x in places:
+        around = photos[image][max(0, y - 1) : y + 2, max(0, x - 1) : x + 2].float().mean(dim=-1)
+        expected.append(float(around.max() - around.min()))
+    found = local_contrast(photos if lists else torch.stack(photos), torch.tensor(places))
+    assert torch.allclose(found, torch.tensor(expected), atol=1e-4)
+
+
+@pytest.mark.parametrize("lists", [False, True])
+@pytest.mark.parametrize("stage, preferred", [(Stage.IMPLICIT, True), (Stage.SEMANTIC, False)])
+def test_stage_1_prefers_contrast_if_told(lists, stage, preferred):
+    torch.manual_seed(0)
+    batch = image_batch(height=8, width=16, labelled=1.0)
+    batch["semantics"][1] = 0
+    batch["image"] = torch.full((4, 8, 16, 3), 100, dtype=torch.uint8)
+    batch["image"][:, :, 8:] = torch.randint(0, 256, (4, 8, 8, 3), dtype=torch.uint8)  # a plain and a busy half
+    batch = as_lists(batch, [(8, 16)] * 4) if lists else batch
+    made = StagedPixelSampler(StagedPixelSamplerConfig(contrast_share=0.7), num_rays_per_batch=4000)
+    made.stage = stage
+    drawn = made.sample(batch)
+    assert len(drawn["image"]) == len(drawn["indices"]) == 4000
+    plain = float((drawn["indices"][:, 2] < 7).float().mean())
+    assert (0.05 < plain < 0.35) if preferred else (0.4 < plain < 0.48)
 
 
 @pytest.mark.parametrize("lists", [False, True])

@@ -5,7 +5,7 @@ from itertools import accumulate
 from typing import Dict, List, Optional, Tuple, Type, Union
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from nerfstudio.data.pixel_samplers import PixelSampler, PixelSamplerConfig
 from torch import Tensor
 
@@ -14,6 +14,10 @@ from nerfseg_ns.training.data_parallel import shard
 from nerfseg_ns.training.stages import Stage
 
 PER_PIXEL = ("image", "semantics", "mask")
+POOL = 4
+"""Pixels that are drawn for each that is chosen by its contrast."""
+MAX_PREFERENCE = 4.0
+"""Contrast, in means, from which on more makes no difference: the hardest edges are not all that there is."""
 
 
 @dataclass
@@ -21,6 +25,10 @@ class StagedPixelSamplerConfig(PixelSamplerConfig):
     """Config of the pixel sampler that follows the stages."""
 
     _target: Type = field(default_factory=lambda: StagedPixelSampler)
+    contrast_share: float = 0.0
+    """How much stage 1 prefers pixels whose neighbours differ from each other, 0 to 1: edges teach it more than skies
+    and lawns. 0 draws all pixels alike, as in the paper; 1 draws by the contrast alone and may never see a plain
+    surface."""
 
 
 class StagedPixelSampler(PixelSampler):
@@ -63,9 +71,28 @@ class StagedPixelSampler(PixelSampler):
         device: Union[torch.device, str] = "cpu",
     ) -> Int[Tensor, "batch_size 3"]:
         if self._candidates is None:
-            return super().sample_method(batch_size, num_images, image_height, image_width, mask, device)
+            wanted = self._pool_size(batch_size)
+            pool = super().sample_method(wanted, num_images, image_height, image_width, mask, device)
+            return self._choose(pool, batch_size)
         image, pixel = self._draw([image_height * image_width] * num_images, batch_size)
         return torch.stack([image, pixel // image_width, pixel % image_width], dim=-1).to(device)
+
+    def _pool_size(self, count: int) -> int:
+        """Pixels to draw so many from by their contrast; no more than these where contrast does not matter."""
+        prefers = self.stage is Stage.IMPLICIT and self.config.contrast_share > 0
+        return POOL * count if prefers else count
+
+    def _choose(self, pool: Int[Tensor, "pool 3"], count: int) -> Int[Tensor, "count 3"]:
+        """Chooses so many of the drawn pixels by the contrast around them.
+
+        Weighing a few drawn pixels takes no memory for the weights of all pixels of all photos.
+        """
+        if len(pool) == count:
+            return pool
+        contrast = local_contrast(self._found_in, pool)
+        relative = (contrast / contrast.mean().clamp(min=1e-6)).clamp(max=MAX_PREFERENCE)
+        share = self.config.contrast_share
+        return pool[torch.multinomial(1 - share + share * relative + 1e-6, count).to(pool.device)]
 
     def _find_candidates(self, image_batch: Dict) -> None:
         """Finds the pixels to draw from, once for each batch of images, as indices into all its pixels.
@@ -98,20 +125,49 @@ class StagedPixelSampler(PixelSampler):
 
     def _sample_list(self, image_batch: Dict) -> Dict:
         """A pixel batch from photos of different sizes, which come as lists."""
-        images = image_batch["image"]
-        image, pixel = self._draw([photo.shape[0] * photo.shape[1] for photo in images], self.num_rays_per_batch)
+        images, count = image_batch["image"], self.num_rays_per_batch
+        widths = torch.tensor([photo.shape[1] for photo in images])
+        image, pixel = self._draw([photo.shape[0] * photo.shape[1] for photo in images], self._pool_size(count))
+        pool = torch.stack([image, pixel // widths[image], pixel % widths[image]], dim=-1)
+        image, row, column = self._choose(pool, count).unbind(dim=-1)
         order = image.argsort()
-        image, pixel = image[order], pixel[order]
+        image, pixel = image[order], (row * widths[image] + column)[order]
         present = image.unique().tolist()
         batch = {
             key: torch.cat([image_batch[key][i].flatten(0, 1)[pixel[image == i]] for i in present])
             for key in PER_PIXEL
             if image_batch.get(key) is not None
         }
-        width = torch.tensor([photo.shape[1] for photo in images])[image]
+        width = widths[image]
         camera = torch.as_tensor(image_batch["image_idx"]).cpu()[image]
         batch["indices"] = torch.stack([camera, pixel // width, pixel % width], dim=-1)
         return batch
+
+
+def local_contrast(
+    images: Union[UInt8[Tensor, "images height width channels"], List[UInt8[Tensor, "height width channels"]]],
+    indices: Int[Tensor, "pixels 3"],
+) -> Float[Tensor, "pixels"]:
+    """Range of brightness, 0 to 255, within the 3 x 3 pixels around each pixel.
+
+    Args:
+        images: photos, as a list where their sizes differ.
+        indices: image, row and column of each pixel.
+    """
+    if isinstance(images, list):
+        contrast = torch.empty(len(indices))
+        for image in indices[:, 0].unique().tolist():
+            chosen = indices[:, 0] == image
+            contrast[chosen] = local_contrast(
+                images[image][None], indices[chosen] * indices.new_tensor([0, 1, 1])
+            ).cpu()
+        return contrast
+    image, row, column = indices.to(images.device).unbind(dim=-1)
+    steps = torch.arange(-1, 2, device=images.device)
+    rows = (row[:, None, None] + steps[:, None]).clamp(0, images.shape[1] - 1)
+    columns = (column[:, None, None] + steps).clamp(0, images.shape[2] - 1)
+    brightness = images[image[:, None, None], rows, columns][..., :3].float().mean(dim=-1).flatten(1)
+    return brightness.amax(dim=1) - brightness.amin(dim=1)
 
 
 def _indices(

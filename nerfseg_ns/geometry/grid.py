@@ -1,6 +1,6 @@
 """The geometry of `nerfseg-fast`: feature planes over the slab of an aerial scene, with proposed samples."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Dict, List, Literal, Optional, Tuple, Type
 
 import torch
@@ -57,6 +57,42 @@ class GridGeometryConfig(GeometryConfig):
     tiny-cuda-nn when it is loaded."""
 
 
+@dataclass
+class Matter:
+    """What lies along rays, but for its colours."""
+
+    samples: RaySamples
+    """Of the field."""
+    segment: RaySegment
+    """What the semantic stage needs of them."""
+    through_ground: Bool[Tensor, "rays 1"]
+    """Rays that leave the frame through the ground."""
+    proposal_weights: Float[Tensor, "rays proposals 1"]
+    """Of the proposal grid's samples."""
+    proposal_samples: RaySamples
+    """Of the proposal grid."""
+
+    def __getitem__(self, rays: slice) -> "Matter":
+        """The same of some of the rays."""
+        segment = RaySegment(*(getattr(self.segment, item.name)[rays] for item in fields(RaySegment)))
+        return Matter(
+            self.samples[rays],
+            segment,
+            self.through_ground[rays],
+            self.proposal_weights[rays],
+            self.proposal_samples[rays],
+        )
+
+
+def _with_sparse(ray_bundle: RayBundle, known: SparseRays) -> RayBundle:
+    """Rays with such whose end is known behind them: asking the field once for all is faster than twice."""
+    return RayBundle(
+        torch.cat([ray_bundle.origins, known.origins]),
+        torch.cat([ray_bundle.directions, known.directions]),
+        torch.cat([ray_bundle.pixel_area, torch.ones_like(known.distances)]),
+    )
+
+
 class GridGeometry(Geometry):
     """One level, one segment: the field inside the scene's frame, the sky behind it.
 
@@ -108,59 +144,56 @@ class GridGeometry(Geometry):
         self.sampler.step_cb(step)
 
     def forward(self, ray_bundle: RayBundle) -> List[RenderedLevel]:
-        samples, segment, through_ground, proposals = self._find_matter(ray_bundle)
-        weights = segment.weights
+        known = self._draw_sparse_rays() if self.training and torch.is_grad_enabled() else None
+        matter = self._find_matter(ray_bundle if known is None else _with_sparse(ray_bundle, known))
+        rays = matter[: len(ray_bundle)]
+        weights, samples = rays.segment.weights, rays.samples
         accumulation = weights.sum(dim=-2)
-        rgb = (weights * self.field.get_outputs(samples, segment.features)[FieldHeadNames.RGB]).sum(dim=-2)
-        rgb = rgb + (1.0 - accumulation) * self._behind(ray_bundle, through_ground)
+        rgb = (weights * self.field.get_outputs(samples, rays.segment.features)[FieldHeadNames.RGB]).sum(dim=-2)
+        rgb = rgb + (1.0 - accumulation) * self._behind(ray_bundle, rays.through_ground)
         edges = samples.frustums.starts, samples.frustums.ends
         depth = median_depth(weights, *edges, self.frame.distance_behind(ray_bundle.origins))
-        return [RenderedLevel(rgb, depth, accumulation, [segment], proposals)]
+        proposals = (rays, None if known is None else (matter[len(ray_bundle) :], known.distances))
+        return [RenderedLevel(rgb, depth, accumulation, [rays.segment], proposals)]
 
-    def _find_matter(
-        self, ray_bundle: RayBundle
-    ) -> Tuple[RaySamples, RaySegment, Bool[Tensor, "rays 1"], Tuple[List[Tensor], List[RaySamples]]]:
-        """All but the colours.
-
-        Returns:
-            The samples; what the semantic stage needs of them; the rays that leave through the ground; weights and
-            samples of the proposal grid and of the field.
-        """
+    def _find_matter(self, ray_bundle: RayBundle) -> Matter:
+        """All but the colours."""
         near, far, through_ground = self.frame.intersect(ray_bundle.origins, ray_bundle.directions)
         ray_bundle.nears, ray_bundle.fars = near, far
-        samples, proposal_weights, proposal_samples = self.sampler(ray_bundle, density_fns=[self.proposal])
+        samples, (proposal_weights,), (proposal_samples,) = self.sampler(ray_bundle, density_fns=[self.proposal])
         positions = self.frame.to_grid(samples.frustums.get_positions())
         density, features = self.field.query(positions)
-        weights = samples.get_weights(density)
-        segment = RaySegment(features, positions, weights, torch.ones_like(near))
-        return samples, segment, through_ground, ([*proposal_weights, weights], [*proposal_samples, samples])
+        segment = RaySegment(features, positions, samples.get_weights(density), torch.ones_like(near))
+        return Matter(samples, segment, through_ground, proposal_weights, proposal_samples)
 
     def _behind(self, ray_bundle: RayBundle, through_ground: Bool[Tensor, "rays 1"]) -> Float[Tensor, "rays 3"]:
         sky = self.sky(ray_bundle.directions)
         return torch.where(through_ground, torch.rand_like(sky), sky) if self.training else sky
 
+    def _draw_sparse_rays(self) -> Optional[SparseRays]:
+        """Some of the rays whose end is known; None where there are none or they are not wanted."""
+        rays, count = self.sparse_rays, self.config.num_sparse_rays
+        if rays is None or not len(rays) or not count or self.config.sparse_weight <= 0:
+            return None
+        chosen = torch.randint(len(rays), (count,))
+        return SparseRays(*(v[chosen].to(self.frame.centre) for v in (rays.origins, rays.directions, rays.distances)))
+
     def get_losses(
         self, levels: List[RenderedLevel], image: Float[Tensor, "rays 3"], step: int
     ) -> Dict[str, Float[Tensor, ""]]:
-        weights, samples = levels[0].proposals
+        rays, known = levels[0].proposals
+        weights, samples = [rays.proposal_weights, rays.segment.weights], [rays.proposal_samples, rays.samples]
         losses = {
             "rgb_loss": self.rgb_loss(image, levels[0].rgb),
             "interlevel_loss": interlevel_loss(weights, samples),
             "distortion_loss": self.config.distortion_weight * distortion_loss(weights, samples),
         }
-        if self.sparse_rays is not None and len(self.sparse_rays) and self.config.sparse_weight > 0:
-            losses["sparse_loss"] = self.config.sparse_weight * self._sparse_loss(self.sparse_rays)
+        if known is not None:
+            matter, distances = known
+            tolerance = self.config.sparse_tolerance * self.frame.thickness
+            loss = sparse_depth_loss(matter.segment.weights, matter.samples, distances, tolerance)
+            losses["sparse_loss"] = self.config.sparse_weight * loss
         return losses
-
-    def _sparse_loss(self, rays: SparseRays) -> Float[Tensor, ""]:
-        """Follows some of the rays whose end is known; they teach the field, not the proposal grid."""
-        chosen = torch.randint(len(rays), (self.config.num_sparse_rays,))
-        origins, directions, distances = (
-            values[chosen].to(self.frame.centre) for values in (rays.origins, rays.directions, rays.distances)
-        )
-        samples, segment, _, _ = self._find_matter(RayBundle(origins, directions, torch.ones_like(distances)))
-        tolerance = self.config.sparse_tolerance * self.frame.thickness
-        return sparse_depth_loss(segment.weights, samples, distances, tolerance)
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
         return {

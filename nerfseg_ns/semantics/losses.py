@@ -1,5 +1,7 @@
 """The loss of stage 2."""
 
+from typing import Optional
+
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -7,7 +9,48 @@ from torch import Tensor
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 
 
-def label_loss(logits: Float[Tensor, "rays classes"], labels: Int[Tensor, "rays"]) -> Float[Tensor, ""]:
-    """Cross-entropy over the labelled rays; 0, not NaN, where no ray of the batch is labelled."""
-    total = F.cross_entropy(logits, labels, ignore_index=IGNORE_INDEX, reduction="sum")
-    return total / (labels != IGNORE_INDEX).sum().clamp(min=1)
+def label_loss(
+    logits: Float[Tensor, "rays classes"],
+    labels: Int[Tensor, "rays"],
+    smoothing: float = 0.0,
+    class_balance: float = 0.0,
+) -> Float[Tensor, ""]:
+    """Cross-entropy over the labelled rays; 0, not NaN, where no ray of the batch is labelled.
+
+    Args:
+        logits: of the rays.
+        labels: class indices, IGNORE_INDEX where not labelled.
+        smoothing: share of the target that is spread over all classes.
+        class_balance: see `class_weights`.
+    """
+    labelled = labels != IGNORE_INDEX
+    total = F.cross_entropy(
+        logits,
+        labels,
+        weight=class_weights(labels[labelled], logits.shape[-1], class_balance),
+        ignore_index=IGNORE_INDEX,
+        reduction="sum",
+        label_smoothing=smoothing,
+    )
+    return total / labelled.sum().clamp(min=1)
+
+
+def class_weights(
+    labels: Int[Tensor, "rays"], num_classes: int, class_balance: float
+) -> Optional[Float[Tensor, "classes"]]:
+    """Weights that let the rare classes of a batch count for more; their mean over its rays is 1.
+
+    Args:
+        labels: class indices of the labelled rays.
+        num_classes: number of classes.
+        class_balance: a class weighs as its share of the rays to the power of minus this. With 0 all rays count alike,
+            with 1 all classes do.
+
+    Returns:
+        A weight a class, or None where all rays count alike.
+    """
+    if class_balance == 0.0:
+        return None
+    counts = labels.bincount(minlength=num_classes).float()
+    weights = counts.clamp(min=1.0) ** -class_balance
+    return weights * counts.sum().clamp(min=1.0) / (weights * counts).sum().clamp(min=1e-9)

@@ -18,7 +18,7 @@ from nerfseg_ns.semantics.losses import label_loss
 class SemanticStageConfig(InstantiateConfig):
     """The semantic modules. The three rows of the paper's Table III are: both switches off, the first on, both on."""
 
-    _target: Type = field(default_factory=lambda: SemanticStage)
+    _target: Type = field(default_factory=lambda: make_semantic_stage)
     ray_convolution: bool = True
     """Convolve the semantic features along each ray (R). Off only to measure what it brings."""
     colour_radiance: bool = True
@@ -44,6 +44,16 @@ class SemanticStageConfig(InstantiateConfig):
     position_dropout: float = 0.0
     """Share of the training rays from which the position features are hidden. More where much of the scene is seen in
     no labelled photo."""
+    heads: int = 1
+    """Copies of all semantic modules, each of which learns from its share of the rays of a step; their probabilities
+    are averaged. Two or three are wrong less often, and say better how sure they are; label maps take longer. 1 in the
+    paper."""
+    label_smoothing: float = 0.0
+    """Share of each label that is spread over all classes. A tenth helps where few photos are labelled: pixels along
+    borders are often lifted to the wrong surface. 0 in the paper."""
+    class_balance: float = 0.0
+    """Lets rare classes count for more: a class weighs as its share of the labelled rays to the power of minus this.
+    0.25 finds more of what is small, at hardly any cost elsewhere; 0 counts all pixels alike, as in the paper."""
 
 
 class SemanticStage(nn.Module):
@@ -115,17 +125,29 @@ class SemanticStage(nn.Module):
                 logits.setdefault("c2s_logits", []).append(level.c2s(colour))
         return logits
 
-    @staticmethod
-    def get_losses(logits: Dict[str, List[Tensor]], labels: Int[Tensor, "rays"]) -> Dict[str, Float[Tensor, ""]]:
+    def get_losses(self, logits: Dict[str, List[Tensor]], labels: Int[Tensor, "rays"]) -> Dict[str, Float[Tensor, ""]]:
         """Cross-entropy of F2S and of C2S, summed over the cascade levels.
 
         Args:
             logits: from `get_logits`.
             labels: class indices.
         """
-        names = {"f2s_logits": "f2s_loss", "c2s_logits": "c2s_loss"}
+        names, config = {"f2s_logits": "f2s_loss", "c2s_logits": "c2s_loss"}, self.config
         return {
-            loss: torch.stack([label_loss(level, labels) for level in logits[key]]).sum()
+            loss: torch.stack(
+                [label_loss(level, labels, config.label_smoothing, config.class_balance) for level in logits[key]]
+            ).sum()
             for key, loss in names.items()
             if key in logits
         }
+
+
+def make_semantic_stage(
+    config: SemanticStageConfig, levels: Tuple[LevelLayout, ...], num_classes: int
+) -> SemanticStage:
+    """The semantic stage that a config asks for: a single one, or several with their mean."""
+    if config.heads == 1:
+        return SemanticStage(config, levels, num_classes)
+    from nerfseg_ns.semantics.ensemble import SemanticEnsemble  # late: it is made of single ones
+
+    return SemanticEnsemble(config, levels, num_classes)

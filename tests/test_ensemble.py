@@ -1,0 +1,92 @@
+"""Several semantic stages over one geometry, and the loss with smoothed labels and balanced classes."""
+
+import math
+
+import pytest
+import torch
+from test_semantics import losses_of, rendered_levels
+
+from nerfseg_ns.geometry.base import LevelLayout, RaySegment
+from nerfseg_ns.labels.classes import IGNORE_INDEX
+from nerfseg_ns.semantics.ensemble import SemanticEnsemble
+from nerfseg_ns.semantics.losses import class_weights, label_loss
+from nerfseg_ns.semantics.semantic_stage import SemanticStage, SemanticStageConfig
+
+LAYOUT = (LevelLayout((8, 8)), LevelLayout((8, 8)))
+
+
+def make(heads: int) -> SemanticStage:
+    torch.manual_seed(0)
+    config = SemanticStageConfig(hidden_dim=16, feature_dim=8, position_resolutions=(4,), heads=heads)
+    return config.setup(levels=LAYOUT, num_classes=5)
+
+
+def rays_of(levels: list, start: int, end: int) -> list:
+    """The same rendered levels, of some rays only."""
+
+    def part(segment: RaySegment) -> RaySegment:
+        return RaySegment(*(values[start:end] for values in vars(segment).values()))
+
+    return [[part(segment) for segment in level.segments] for level in levels]
+
+
+def test_a_single_head_is_the_plain_stage():
+    assert type(make(1)) is SemanticStage
+    assert type(make(3)) is SemanticEnsemble and len(make(3).members) == 3
+
+
+def test_probabilities_are_the_members_mean():
+    stage, level, colour = make(3).eval(), rendered_levels(rays=7)[-1], torch.rand(7, 3)
+    features, transmittances = stage.render_features(level)
+    found = stage.classify(features, transmittances, colour)
+    expected = torch.zeros(7, 5)
+    for member in stage.members:
+        for ray in range(7):
+            logits = member.classify(*member.render_features(level), colour)[ray]
+            expected[ray] += logits.exp() / logits.exp().sum() / 3
+    assert torch.allclose(found.exp(), expected, atol=1e-6)
+    assert len({float(member.levels[0].seg_mlps[0].remap.weight[0, 0]) for member in stage.members}) == 3
+
+
+def test_each_ray_teaches_one_member():
+    stage, levels, colour = make(3).eval(), rendered_levels(rays=7), torch.rand(7, 3)
+    found = stage.get_logits(stage.choose_samples(levels), colour)
+    shares = [(0, 3), (3, 5), (5, 7)]
+    for member, (start, end) in zip(stage.members, shares, strict=True):
+        alone = member.get_logits(rays_of(levels, start, end), colour[start:end])
+        for key in found:
+            for whole, part in zip(found[key], alone[key], strict=True):
+                assert torch.allclose(whole[start:end], part, atol=1e-6)
+    labels = torch.tensor([0, 1, 2, IGNORE_INDEX, IGNORE_INDEX, 3, 4])
+    sum(losses_of(stage, levels, colour, labels).values()).backward()
+    learns = [any(p.grad is not None and p.grad.abs().max() > 0 for p in m.parameters()) for m in stage.members]
+    assert learns == [True, False, True]
+
+
+@pytest.mark.parametrize("balance", [0.25, 0.5, 1.0])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_loss_against_a_slow_reference(balance, smoothing):
+    torch.manual_seed(0)
+    logits, labels = torch.randn(60, 5), torch.randint(0, 4, (60,))  # class 4 does not occur
+    labels[::7] = IGNORE_INDEX
+    known = [(row, int(label)) for row, label in zip(logits.double(), labels) if label != IGNORE_INDEX]
+    shares = {c: sum(label == c for _, label in known) / len(known) for c in range(5)}
+    weight = {c: max(share, 1 / len(known)) ** -balance for c, share in shares.items()}
+    mean = sum(weight[label] for _, label in known) / len(known)
+    total = 0.0
+    for row, label in known:
+        log_probabilities = row - row.exp().sum().log()
+        for c in range(5):
+            target = (1 - smoothing) * (c == label) + smoothing / 5
+            total -= target * weight[c] / mean * float(log_probabilities[c])
+    assert math.isclose(float(label_loss(logits, labels, smoothing, balance)), total / len(known), rel_tol=1e-5)
+
+
+def test_weights_are_one_on_average_and_larger_for_rare_classes():
+    labels = torch.tensor([0] * 80 + [1] * 16 + [2] * 4)
+    weights = class_weights(labels, 4, 0.5)
+    assert weights[labels].mean() == pytest.approx(1.0)
+    assert torch.allclose(weights[:3] / weights[0], torch.tensor([1.0, 5**0.5, 20**0.5]))
+    assert class_weights(labels, 4, 0.0) is None
+    nothing = torch.full((9,), IGNORE_INDEX)
+    assert float(label_loss(torch.randn(9, 4), nothing, 0.1, 0.25)) == 0.0
