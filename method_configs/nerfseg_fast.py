@@ -37,7 +37,7 @@ nerfseg_fast = MethodSpecification(
                 eval_num_rays_per_chunk=2048,
             ),
             stages=StageScheduleConfig(
-                implicit_steps=2500,
+                implicit_steps=3500,
                 semantic_steps=500,
                 implicit_lr_final=0.05,
                 semantic_lr_final=0.05,
