@@ -9,7 +9,7 @@ from test_semantics import losses_of, rendered_levels
 from nerfseg_ns.geometry.base import LevelLayout, RaySegment
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.semantics.ensemble import SemanticEnsemble
-from nerfseg_ns.semantics.losses import class_weights, label_loss
+from nerfseg_ns.semantics.losses import class_weights, label_loss, undo_smoothing
 from nerfseg_ns.semantics.semantic_stage import SemanticStage, SemanticStageConfig
 
 LAYOUT = (LevelLayout((8, 8)), LevelLayout((8, 8)))
@@ -90,3 +90,14 @@ def test_weights_are_one_on_average_and_larger_for_rare_classes():
     assert class_weights(labels, 4, 0.0) is None
     nothing = torch.full((9,), IGNORE_INDEX)
     assert float(label_loss(torch.randn(9, 4), nothing, 0.1, 0.25)) == 0.0
+
+
+def test_a_classifier_that_learnt_smoothed_labels_says_what_it_means():
+    torch.manual_seed(0)
+    meant = torch.tensor([[0.97, 0.01, 0.01, 0.01], [0.4, 0.3, 0.2, 0.1], [0.25, 0.25, 0.3, 0.2]])
+    said = (1 - 0.1) * meant + 0.1 / 4  # what minimises the smoothed cross-entropy
+    assert torch.allclose(undo_smoothing(said.log(), 0.1).softmax(dim=-1), meant, atol=1e-5)
+    logits = torch.randn(200, 4) * 5
+    undone = undo_smoothing(logits, 0.1)
+    assert torch.isfinite(undone).all() and torch.equal(undone.argmax(dim=-1), logits.argmax(dim=-1))
+    assert undo_smoothing(logits, 0.0) is logits

@@ -8,6 +8,9 @@ from torch import Tensor
 
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 
+LEAST_PROBABILITY = 1e-4
+"""Of a class that a classifier finds less likely than smoothed labels make it: its logarithm must be finite."""
+
 
 def label_loss(
     logits: Float[Tensor, "rays classes"],
@@ -33,6 +36,22 @@ def label_loss(
         label_smoothing=smoothing,
     )
     return total / labelled.sum().clamp(min=1)
+
+
+def undo_smoothing(logits: Float[Tensor, "rays classes"], smoothing: float) -> Float[Tensor, "rays classes"]:
+    """Logits of what a classifier means that learnt from smoothed labels.
+
+    It says (1 - smoothing) p + smoothing / classes where it means p: never more than about 1 - smoothing, however sure it
+    is. The class that it names stays the same.
+
+    Args:
+        logits: as learnt.
+        smoothing: that it learnt with.
+    """
+    if smoothing == 0.0:
+        return logits
+    said = logits.float().softmax(dim=-1)
+    return ((said - smoothing / logits.shape[-1]) / (1.0 - smoothing)).clamp(min=LEAST_PROBABILITY).log()
 
 
 def class_weights(

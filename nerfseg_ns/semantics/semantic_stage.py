@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from nerfseg_ns.geometry.base import LevelLayout, RaySegment, RenderedLevel
 from nerfseg_ns.semantics.heaviest_samples import keep_heaviest, leave_out_light
 from nerfseg_ns.semantics.level import LevelSemantics
-from nerfseg_ns.semantics.losses import label_loss
+from nerfseg_ns.semantics.losses import label_loss, undo_smoothing
 
 
 @dataclass
@@ -101,9 +101,10 @@ class SemanticStage(nn.Module):
     def classify(
         self, features: List[Tensor], transmittances: List[Tensor], rgb: Float[Tensor, "rays 3"]
     ) -> Float[Tensor, "rays classes"]:
-        """Logits of the finest level, given the colour of the pixels (rendered or observed)."""
+        """Logits of the finest level, given the colour of the pixels (rendered or observed), as probable as they are."""
         level = self.levels[-1]
-        return level.classify(features, transmittances, level.colour_features(rgb))
+        logits = level.classify(features, transmittances, level.colour_features(rgb))
+        return undo_smoothing(logits, self.config.label_smoothing)
 
     def get_logits(self, levels: List[List[RaySegment]], rgb: Float[Tensor, "rays 3"]) -> Dict[str, List[Tensor]]:
         """Logits of every cascade level, for training.
