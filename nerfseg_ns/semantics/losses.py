@@ -41,8 +41,8 @@ def label_loss(
 def undo_smoothing(logits: Float[Tensor, "rays classes"], smoothing: float) -> Float[Tensor, "rays classes"]:
     """Logits of what a classifier means that learnt from smoothed labels.
 
-    It says (1 - smoothing) p + smoothing / classes where it means p: never more than about 1 - smoothing, however sure it
-    is. The class that it names stays the same.
+    It says (1 - smoothing) p + smoothing / classes where it means p: never more than about 1 - smoothing, however sure
+    it is. The class that it names stays the same.
 
     Args:
         logits: as learnt.

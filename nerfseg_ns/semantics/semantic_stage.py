@@ -101,7 +101,7 @@ class SemanticStage(nn.Module):
     def classify(
         self, features: List[Tensor], transmittances: List[Tensor], rgb: Float[Tensor, "rays 3"]
     ) -> Float[Tensor, "rays classes"]:
-        """Logits of the finest level, given the colour of the pixels (rendered or observed), as probable as they are."""
+        """Logits of the finest level, given the colour of the pixels (rendered or observed)."""
         level = self.levels[-1]
         logits = level.classify(features, transmittances, level.colour_features(rgb))
         return undo_smoothing(logits, self.config.label_smoothing)
