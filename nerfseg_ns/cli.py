@@ -9,8 +9,10 @@ from typing import Annotated
 
 import tyro
 
+from nerfseg_ns.augment.config import AugmentConfig
 from nerfseg_ns.bench.config import BenchConfig
 from nerfseg_ns.check.config import CheckConfig
+from nerfseg_ns.compare.config import CompareConfig
 from nerfseg_ns.demo.config import DemoConfig
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.photos.config import PhotosConfig
@@ -97,12 +99,60 @@ def bench(config: Annotated[BenchConfig, tyro.conf.arg(name="")]) -> None:
     run_bench(config)
 
 
+def compare(
+    scenes: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SCENE")],
+    config: Annotated[CompareConfig, tyro.conf.arg(name="")],
+) -> None:
+    """Train and score methods on the same photos and labels: networks on single photos, Seg-NeRF, this one's variants.
+
+    Each method, scene, seed and number of labels is a job in a process of its own. Leaves one folder with tables
+    (compare.md, compare.csv), a figure (compare.png), every value (compare.json) and the predictions of each scene. An
+    interrupted comparison goes on with the same command; the exit status is 1 if a job failed.
+
+    Args:
+        scenes: Folders of scenes that hold labelled photos out to score on, as the built-in town does.
+        config: What is compared.
+    """
+    from nerfseg_ns.bench.quieten import quieten
+
+    quieten()  # the next import brings nerfstudio
+    from nerfseg_ns.compare.run import run_compare
+
+    if run_compare(scenes, config):
+        sys.exit(1)
+
+
+def augment(config: Annotated[AugmentConfig, tyro.conf.arg(name="")]) -> None:
+    """Write the label maps of a trained run as a training set for other networks.
+
+    Leaves one folder: images/ and labels/ with files of one name (class indices, 255 where not labelled), confidence/,
+    train.txt, classes.txt and classes.json, and what each image is (dataset.json).
+
+    Args:
+        config: What it is made of.
+    """
+    from nerfseg_ns.bench.quieten import quieten
+
+    quieten()  # the next import brings nerfstudio
+    from nerfseg_ns.augment.run import run_augment
+
+    run_augment(config)
+
+
 def main() -> None:
     """Entry point; bad input ends with one message and exit status 1."""
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch")  # of torch's own way through its imports
     try:
         tyro.extras.subcommand_cli_from_dict(
-            {"town": town, "demo": demo, "photos": photos, "check": check, "bench": bench},
+            {
+                "town": town,
+                "demo": demo,
+                "photos": photos,
+                "check": check,
+                "bench": bench,
+                "compare": compare,
+                "augment": augment,
+            },
             prog="nerfseg",
             description="Semantic radiance fields for aerial photos. Training, evaluation, rendering and the viewer "
             "are nerfstudio's commands: ns-train nerfseg-fast, ns-eval, ns-render, ns-viewer.",

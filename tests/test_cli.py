@@ -26,6 +26,8 @@ def call(monkeypatch, *arguments):
         (("town",), "--image-size"),
         (("demo",), "--output-dir"),
         (("bench",), "--quality-seconds"),
+        (("compare",), "--cnn-epochs"),
+        (("augment",), "--min-confidence"),
         (("photos",), "--matching"),
         (("check",), "--contact-sheet"),
     ],

@@ -13,6 +13,7 @@ from nerfseg_ns.bench.folder import Results
 from nerfseg_ns.bench.table import measured_at, point_at
 from nerfseg_ns.bench.variants import YARDSTICK
 from nerfseg_ns.bench.words import SERIES, VARIANTS, amount, digits, figure_name
+from nerfseg_ns.utils.axes import INK, SOFT, tidy
 
 COLOURS = {"paper": "#8a929e", "nerfseg": "#1f5fa8", "nerfseg-fast": "#c8453c", "nerfseg-fast-plain": "#e3a08f"}
 TIMES = {
@@ -30,7 +31,6 @@ MEMORY = {
     "memory_map": ("label map", "#2f8f6b"),
 }
 GIGABYTE = 1e9
-INK, SOFT, GRID = "#1c2430", "#5d6878", "#e1e5ea"
 PALE = 0.35
 
 Row = Tuple[str, str]
@@ -95,7 +95,7 @@ def _bar_text(results: Results, figure: str, variant: str) -> str:
 def _name_bars(axes: Axes, names: List[str]) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
-    _tidy(axes, "x")
+    tidy(axes, "x")
 
 
 def growth_lines(axes: Axes, results: Results, before: Optional[Results], series: str) -> None:
@@ -168,7 +168,7 @@ def quality_lines(axes: Axes, results: Results, before: Optional[Results], stage
         axes.set_ylabel("mIoU of the test views", color=SOFT)
     axes.set_title({"implicit": "Stage 1: depth", "semantic": "Stage 2: labels"}[stage], **_TITLE)
     axes.legend(fontsize=8.5, frameon=False)
-    _tidy(axes, "both")
+    tidy(axes, "both")
 
 
 def _quality_label(training: Dict[str, Any], stage: str) -> str:
@@ -195,17 +195,7 @@ def _name_values(axes: Axes, results: Results, series: str) -> None:
     axes.set_xticks(values, [f"{value:,}" for value in values])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(SERIES[series], color=SOFT)
-    _tidy(axes, "both")
-
-
-def _tidy(axes: Axes, grid: str) -> None:
-    axes.grid(axis=grid, color=GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=SOFT, labelsize=8.5)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(GRID)
+    tidy(axes, "both")
 
 
 def _time_axis(axis: Axis) -> None:

@@ -12,7 +12,7 @@ from nerfseg_ns.bench.say import say
 from nerfseg_ns.bench.session import Session, quiet
 from nerfseg_ns.bench.timing import seconds_of
 from nerfseg_ns.bench.variants import variant_config
-from nerfseg_ns.training.stages import Stage, StageScheduleConfig
+from nerfseg_ns.training.stages import Stage
 from nerfseg_ns.training.trainer import StagedTrainerConfig
 
 DEPTH_GOAL = 0.01
@@ -91,17 +91,11 @@ def measure_quality(config: BenchConfig, towns: Dict[int, Path], root: Path) -> 
             run = variant_config(variant, town, root, config.rays)
             run.experiment_name += "" if seed == config.town.seed else f"-seed-{seed}"
             if variant == "nerfseg-fast":
-                set_lengths(run.pipeline.stages, config)
+                run.pipeline.stages.set_lengths(config.implicit_steps, config.semantic_steps)
             else:
                 fit_into(run, config.quality_seconds)
             watched.append(watch_training(run, seed, town))
     return watched
-
-
-def set_lengths(stages: StageScheduleConfig, config: BenchConfig) -> None:
-    """Gives nerfseg-fast's stages the lengths that were asked for, if any were."""
-    stages.implicit_steps = config.implicit_steps or stages.implicit_steps
-    stages.semantic_steps = config.semantic_steps or stages.semantic_steps
 
 
 def fit_into(run: StagedTrainerConfig, seconds: float) -> None:
@@ -127,11 +121,7 @@ def train_run(run: StagedTrainerConfig) -> Path:
     total = run.pipeline.stages.total_steps
     say(f"Training {run.timestamp} to measure on: {total} steps")
     session = Session(run)
-    for step in range(total):
-        with quiet():
-            session.run_step(step)
-        if 10 * (step + 1) // total > 10 * step // total:
-            say(f"  step {step + 1} of {total}")
+    session.run_to(total)
     return session.save(total - 1)
 
 

@@ -14,6 +14,7 @@ from nerfstudio.utils import writer
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
+from nerfseg_ns.bench.say import say
 from nerfseg_ns.bench.timing import seconds_of
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.training.checkpoints import find_checkpoint, read_checkpoint
@@ -44,7 +45,7 @@ class Session:
         with quiet():
             trainer = self.config.setup(local_rank=0, world_size=1)
             trainer.setup(test_mode="test")
-            _run_callbacks(trainer, 0, TrainingCallbackLocation.BEFORE_TRAIN_ITERATION)
+            _run_callbacks(trainer, trainer._start_step, TrainingCallbackLocation.BEFORE_TRAIN_ITERATION)
         return trainer
 
     @property
@@ -95,6 +96,16 @@ class Session:
         self.trainer.train_iteration(step)
         _run_callbacks(self.trainer, step, TrainingCallbackLocation.AFTER_TRAIN_ITERATION)
         writer.EVENT_STORAGE.clear()  # what nerfstudio notes in each step is for writers, of which there are none
+
+    def run_to(self, end: int) -> None:
+        """Runs the training steps from the first one, or from the one after what was taken over, until before `end`."""
+        start = self.trainer._start_step
+        for step in range(start, end):
+            with quiet():
+                self.run_step(step)
+            done, length = step + 1 - start, end - start
+            if 10 * done // length > 10 * (done - 1) // length:
+                say(f"  step {done} of {length}")
 
     def run_stage(self, stage: Stage) -> None:
         """Runs a step in the middle of a stage."""

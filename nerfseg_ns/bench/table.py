@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional
 
 from nerfseg_ns.bench.folder import Results
 from nerfseg_ns.bench.machine import describe_machine
 from nerfseg_ns.bench.timing import Measured
 from nerfseg_ns.bench.variants import YARDSTICK
 from nerfseg_ns.bench.words import FIGURES, SERIES, VARIANTS, amount, digits, figure_name
+from nerfseg_ns.utils.markdown import markdown_table
 
 NONE = "–"
 TIMES = {
@@ -72,7 +73,7 @@ def _methods_table(results: Results, before: Optional[Results]) -> str:
             cells = [name, VARIANTS.get(variant, ""), amount(measured.median, measured.unit), _range(measured)]
             cells.append(_against_yardstick(results, figure, variant, measured))
             rows.append([*cells, *_before(measured, measured_at(before, figure, variant), before), figure])
-    return _markdown(header, [row[:-1] for row in rows])
+    return markdown_table(header, [row[:-1] for row in rows])
 
 
 def _against_yardstick(results: Results, figure: str, variant: str, measured: Measured) -> str:
@@ -158,7 +159,7 @@ def _growth_table(results: Results, before: Optional[Results], series: str) -> s
         for point in points
     ]
     title = "Largest scene" if series == "largest" else f"With {SERIES[series]}"
-    return f"### {title}\n\n{_markdown([SERIES[series], *names], rows)}"
+    return f"### {title}\n\n{markdown_table([SERIES[series], *names], rows)}"
 
 
 def _now_and_before(results: Results, before: Optional[Results], series: str, x: float, figure: str) -> str:
@@ -177,7 +178,7 @@ def _quality_table(results: Results, before: Optional[Results]) -> str:
         rows.append(_quality_row(training, training["variant"]))
         then = [t for t in (before or {}).get("quality", []) if _key(t) == _key(training)]
         rows += [_quality_row(t, "before") for t in then]
-    return _markdown(header, rows)
+    return markdown_table(header, rows)
 
 
 def _key(training: Dict[str, Any]) -> tuple:
@@ -202,10 +203,3 @@ def _quality_notes() -> str:
         "- New labels: those of all photos read from their files again in the running process, as at the press of the "
         "viewer's button, and stage 2 begun anew."
     )
-
-
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; all columns but the first are aligned right."""
-    aligned = ["---" if index == 0 else "---:" for index in range(len(header))]
-    lines = [header, aligned, *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

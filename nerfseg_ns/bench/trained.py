@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Optional
 
 from nerfseg_ns.bench.config import BenchConfig
-from nerfseg_ns.bench.quality import Watched, fit_into, set_lengths, train_run
+from nerfseg_ns.bench.quality import Watched, fit_into, train_run
 from nerfseg_ns.bench.scenes import thin_labels
 from nerfseg_ns.bench.variants import variant_config
 from nerfseg_ns.training.checkpoints import find_checkpoint
@@ -40,7 +40,7 @@ def trained_fast(config: BenchConfig, town: Path, root: Path, watched: list[Watc
     if found is not None:
         return found
     run = variant_config("nerfseg-fast", town, root, config.rays)
-    set_lengths(run.pipeline.stages, config)
+    run.pipeline.stages.set_lengths(config.implicit_steps, config.semantic_steps)
     return TrainedRun(train_run(run), f"trained here for {run.pipeline.stages.total_steps} steps")
 
 

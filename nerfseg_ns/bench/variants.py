@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from pathlib import Path
 from typing import Any, Dict, Tuple
 
 from nerfseg_ns.method_configs.nerfseg import nerfseg
 from nerfseg_ns.method_configs.nerfseg_fast import nerfseg_fast
+from nerfseg_ns.training.in_process import in_process
 from nerfseg_ns.training.trainer import StagedTrainerConfig
-from nerfseg_ns.utils.commands import device_type
 
 YARDSTICK = "paper"
 METHOD_OF = {
@@ -42,15 +41,10 @@ def variant_config(variant: str, scene: Path, output_dir: Path, rays: int) -> St
         rays: of a training step.
     """
     method = {"nerfseg": nerfseg, "nerfseg-fast": nerfseg_fast}[METHOD_OF[variant]]
-    config: StagedTrainerConfig = deepcopy(method.config)
+    config: StagedTrainerConfig = in_process(method.config, scene, output_dir, "runs", variant)
+    config.pipeline.datamanager.train_num_rays_per_batch = rays
     if variant in PLAIN.values():
         straightforward(config)
-    config.data = config.pipeline.datamanager.data = scene
-    config.pipeline.datamanager.train_num_rays_per_batch = rays
-    config.output_dir, config.experiment_name, config.timestamp = output_dir, "runs", variant
-    config.machine.device_type = device_type()
-    config.vis = "none"  # neither viewer nor event files
-    config.logging.local_writer.enable = False
     return config
 
 

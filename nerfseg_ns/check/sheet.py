@@ -33,16 +33,14 @@ def write_sheet(facts: SceneFacts, path: Path) -> None:
     """
     tiles = [_tile(split, index) for split, index in _choose(facts)]
     height = max(tile.height for tile in tiles)
-    legend = _legend(facts, COLUMNS * (TILE_WIDTH + MARGIN) - MARGIN)
+    key = legend(facts.table, COLUMNS * (TILE_WIDTH + MARGIN) - MARGIN)
     rows = math.ceil(len(tiles) / COLUMNS)
-    size = (COLUMNS * (TILE_WIDTH + MARGIN) + MARGIN, 2 * MARGIN + legend.height + rows * (height + MARGIN))
+    size = (COLUMNS * (TILE_WIDTH + MARGIN) + MARGIN, 2 * MARGIN + key.height + rows * (height + MARGIN))
     sheet = Image.new("RGB", size, PAPER)
-    sheet.paste(legend, (MARGIN, MARGIN))
+    sheet.paste(key, (MARGIN, MARGIN))
     for position, tile in enumerate(tiles):
         row, column = divmod(position, COLUMNS)
-        sheet.paste(
-            tile, (MARGIN + column * (TILE_WIDTH + MARGIN), 2 * MARGIN + legend.height + row * (height + MARGIN))
-        )
+        sheet.paste(tile, (MARGIN + column * (TILE_WIDTH + MARGIN), 2 * MARGIN + key.height + row * (height + MARGIN)))
     write_whole(path, sheet.save)
 
 
@@ -82,27 +80,33 @@ def _tile(split: SplitFacts, index: int) -> Image.Image:
     tile = Image.new("RGB", (TILE_WIDTH, height + CAPTION), PAPER)
     tile.paste(Image.fromarray(blend_labels(photo, labels, split.labels.table)), (0, 0))
     state = "" if split.labels.labels[index] is not None else ", no labels"
-    ImageDraw.Draw(tile).text((2, height + 4), f"{path.name} ({split.name}{state})", fill=INK, font=_font())
+    ImageDraw.Draw(tile).text((2, height + 4), f"{path.name} ({split.name}{state})", fill=INK, font=caption_font())
     return tile
 
 
-def _legend(facts: SceneFacts, width: int) -> Image.Image:
-    """The classes' colours and names in lines."""
-    font, line = _font(), 22
+def legend(table: ClassTable, width: int) -> Image.Image:
+    """The classes' colours and names in lines.
+
+    Args:
+        table: the classes.
+        width: of the picture, pixels.
+    """
+    font, line = caption_font(), 22
     places, x, y = [], 0, 0
-    for name, color in zip(facts.table.names, facts.table.colors, strict=True):
+    for name, color in zip(table.names, table.colors, strict=True):
         length = 24 + math.ceil(font.getlength(name)) + 24
         if x and x + length > width:
             x, y = 0, y + line
         places.append((x, y, name, color))
         x += length
-    legend = Image.new("RGB", (width, y + line), PAPER)
-    draw = ImageDraw.Draw(legend)
+    picture = Image.new("RGB", (width, y + line), PAPER)
+    draw = ImageDraw.Draw(picture)
     for x, y, name, color in places:
         draw.rectangle((x, y + 3, x + 15, y + 17), fill=color, outline=(160, 160, 160))
         draw.text((x + 22, y + 1), name, fill=INK, font=font)
-    return legend
+    return picture
 
 
-def _font() -> ImageFont.FreeTypeFont:
+def caption_font() -> ImageFont.FreeTypeFont:
+    """Of all that is written into the pictures."""
     return ImageFont.load_default(14)

@@ -1,4 +1,4 @@
-"""Everything that can be compared, as a table. Imports nothing heavy, so that the command line can read it at no cost."""
+"""All that can be compared, as a table. Imports nothing heavy, so that the command line can read it at no cost."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ METHODS: Dict[str, MethodInfo] = {
     "paper-baseline": MethodInfo("nerfseg, baseline", "radiance", "", "nerfseg", False, False),
     "paper-r": MethodInfo("nerfseg, +R", "radiance", "", "nerfseg", True, False),
     "paper": MethodInfo("nerfseg, +R+C", "radiance", geometry="nerfseg", colours=_BOTH),
-    "unet+maps": MethodInfo("U-Net, with nerfseg-fast's maps", "cnn", "unet", extra="maps", colours=_PHOTO),
-    "unet+truth": MethodInfo("U-Net, with all true maps", "cnn", "unet", extra="truth", colours=_PHOTO),
-    "deeplabv3+maps": MethodInfo("DeepLabv3, with nerfseg-fast's maps", "cnn", "deeplabv3", extra="maps", colours=_PHOTO),
-    "deeplabv3+truth": MethodInfo("DeepLabv3, with all true maps", "cnn", "deeplabv3", extra="truth", colours=_PHOTO),
+    "unet+maps": MethodInfo("U-Net, nerfseg-fast's maps", "cnn", "unet", extra="maps", colours=_PHOTO),
+    "unet+truth": MethodInfo("U-Net, all true maps", "cnn", "unet", extra="truth", colours=_PHOTO),
+    "deeplabv3+maps": MethodInfo("DeepLabv3, nerfseg-fast's maps", "cnn", "deeplabv3", extra="maps", colours=_PHOTO),
+    "deeplabv3+truth": MethodInfo("DeepLabv3, all true maps", "cnn", "deeplabv3", extra="truth", colours=_PHOTO),
 }
 """By the name that the command line and the files know it by."""
 

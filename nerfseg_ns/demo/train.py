@@ -27,9 +27,7 @@ def training_config(config: DemoConfig, folder: DemoFolder) -> StagedTrainerConf
     run.output_dir, run.experiment_name, run.timestamp = folder.root.parent, folder.root.name, RUN
     run.machine.device_type = device_type()
     run.vis = "tensorboard"
-    stages = run.pipeline.stages
-    stages.implicit_steps = config.implicit_steps or stages.implicit_steps
-    stages.semantic_steps = config.semantic_steps or stages.semantic_steps
+    run.pipeline.stages.set_lengths(config.implicit_steps, config.semantic_steps)
     assert run.method_name == METHOD and run.get_base_dir() == folder.run
     return run
 

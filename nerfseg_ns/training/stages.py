@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from enum import Enum
-from typing import Tuple
+from typing import Optional, Tuple
 
 
 class Stage(Enum):
@@ -34,6 +34,11 @@ class StageScheduleConfig:
     def total_steps(self) -> int:
         """Steps of both stages."""
         return self.implicit_steps + self.semantic_steps
+
+    def set_lengths(self, implicit_steps: Optional[int], semantic_steps: Optional[int]) -> None:
+        """Gives the stages other lengths, where they are given."""
+        self.implicit_steps = implicit_steps or self.implicit_steps
+        self.semantic_steps = semantic_steps or self.semantic_steps
 
     def stage_at(self, step: int) -> Stage:
         """The stage that a training step belongs to."""

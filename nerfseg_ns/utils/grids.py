@@ -20,4 +20,4 @@ def sample_voxels(
         parts = 1
     flat = positions.view(parts, 1, 1, count // parts, 3)
     found = F.grid_sample(grid.expand(parts, -1, -1, -1, -1), flat, align_corners=True, padding_mode="border")
-    return found[:, :, 0, 0].transpose(1, 2).reshape(count, -1)
+    return found[:, :, 0, 0].transpose(1, 2).reshape(count, grid.shape[1])

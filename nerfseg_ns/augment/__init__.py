@@ -1,0 +1,1 @@
+"""`nerfseg augment`: the label maps of a trained run as a training set for other networks."""

@@ -1,0 +1,50 @@
+"""A trained run, ready to map labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from nerfstudio.engine.trainer import TrainerConfig
+from nerfstudio.utils.eval_utils import eval_setup
+
+from nerfseg_ns.bench.session import quiet
+from nerfseg_ns.errors import SceneError
+from nerfseg_ns.pipeline import NerfSegPipeline, NerfSegPipelineConfig
+from nerfseg_ns.training.checkpoints import find_checkpoint
+from nerfseg_ns.training.stages import Stage
+
+
+def load_run(config_file: Path) -> NerfSegPipeline:
+    """Loads a run with the checkpoint beside its config, wherever it was trained.
+
+    Args:
+        config_file: its config.yml.
+
+    Raises:
+        SceneError: it is the config of something else, has no checkpoint, or has not learnt labels yet.
+    """
+    _require_own_run(config_file)
+    checkpoints = find_checkpoint(config_file).parent.resolve()
+
+    def with_its_checkpoints(config: TrainerConfig) -> TrainerConfig:
+        config.relative_model_dir = checkpoints
+        return config
+
+    with quiet():
+        _, pipeline, _, _ = eval_setup(config_file, update_config_callback=with_its_checkpoints)
+    if pipeline.model.stage is Stage.IMPLICIT:
+        raise SceneError(
+            f"The run in {config_file.parent} has not learnt labels yet: its stage 1 is not over. Go on with it: the "
+            f"command it was trained with, and --load-dir {checkpoints}."
+        )
+    return pipeline
+
+
+def _require_own_run(config_file: Path) -> None:
+    try:
+        config = yaml.load(config_file.read_text(encoding="utf-8"), Loader=yaml.Loader)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise SceneError(f"{config_file} is not the config.yml of a trained run: {error}") from error
+    if not isinstance(getattr(config, "pipeline", None), NerfSegPipelineConfig):
+        raise SceneError(f"{config_file} is not the config.yml of a run of nerfseg or nerfseg-fast.")

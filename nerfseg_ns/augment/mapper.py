@@ -1,0 +1,41 @@
+"""Label maps of photos and of rendered views, by a trained run."""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+import torch
+from jaxtyping import Float, UInt8
+from nerfstudio.cameras.cameras import Cameras
+from numpy import ndarray
+from torch import Tensor
+
+from nerfseg_ns.compare.contestant import Prediction
+from nerfseg_ns.compare.fields.field_contestant import as_prediction
+from nerfseg_ns.demo.pictures import to_bytes
+from nerfseg_ns.pipeline import NerfSegPipeline
+
+
+class LabelMapper:
+    """Maps labels with a trained run.
+
+    Args:
+        pipeline: of the run.
+    """
+
+    def __init__(self, pipeline: NerfSegPipeline) -> None:
+        self.model = pipeline.model.eval()
+
+    @torch.no_grad()
+    def map_photo(self, camera: Cameras, photo: Float[Tensor, "height width 3"]) -> Prediction:
+        """The label map of a photo; the classifier is given the photo's own colours, 0 to 1."""
+        with self.model.scoring():  # keeps the features of the rays, which the photo's colours are added to
+            outputs = self.model.get_outputs_for_camera(camera.to(self.model.device))
+        return as_prediction(self.model.classify_observed(outputs, photo.to(self.model.device)))
+
+    @torch.no_grad()
+    def render_view(self, camera: Cameras) -> Tuple[UInt8[ndarray, "height width 3"], Prediction]:
+        """A view that nobody photographed: its rendered colours, and the label map that follows from them."""
+        outputs = self.model.get_outputs_for_camera(camera.to(self.model.device))
+        logits = outputs["semantics_logits"][..., : len(self.model.class_names)]
+        return to_bytes(outputs["rgb"]), as_prediction(logits)

@@ -1,0 +1,1 @@
+"""The compared methods that learn a scene: radiance fields, and the transfer of labels through their depth."""

@@ -1,0 +1,74 @@
+"""Stage 1 alone: learnt once for a scene, then taken over by every method that starts from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Dict
+
+from nerfseg_ns.bench.session import Session, quiet
+from nerfseg_ns.bench.timing import seconds_of
+from nerfseg_ns.compare.contestant import Effort
+from nerfseg_ns.compare.fields.run_config import method_config
+from nerfseg_ns.compare.methods import Geometry
+from nerfseg_ns.compare.scene import ComparedScene
+from nerfseg_ns.pipeline import NerfSegPipeline
+from nerfseg_ns.training.checkpoints import find_checkpoint, read_checkpoint, require_finished_stage1
+from nerfseg_ns.training.trainer import StagedTrainerConfig
+from nerfseg_ns.utils.files import write_text
+
+FACTS = "stage1.json"
+"""File in the run's folder with what is known of its training."""
+
+
+def train_geometry(scene: ComparedScene, geometry: Geometry, seed: int, effort: Effort, folder: Path) -> Path:
+    """Trains stage 1 of a method to its end, and nothing more.
+
+    Args:
+        scene: whose photos are learnt; labels play no part.
+        geometry: the method.
+        seed: of all random numbers.
+        effort: with the number of steps.
+        folder: for the run.
+
+    Returns:
+        The run's folder: a finished stage 1, as `stage1_from` takes it.
+    """
+    config = method_config(geometry, scene, seed, effort, folder)
+    steps = config.pipeline.stages.implicit_steps
+
+    def learn() -> Session:
+        session = Session(config)
+        session.run_to(steps)
+        return session
+
+    seconds, session = seconds_of(learn, config.machine.device_type)
+    run = session.save(steps - 1)
+    write_text(run / FACTS, json.dumps({"stage1_seconds": seconds}))
+    return run
+
+
+def geometry_facts(run: Path) -> Dict[str, float]:
+    """`stage1_seconds` of a run of `train_geometry`, set-up included; nothing of a run that was trained elsewhere."""
+    path = run / FACTS
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def load_geometry(config: StagedTrainerConfig) -> NerfSegPipeline:
+    """The finished stage 1 of `config.stage1_from`, ready to be rendered.
+
+    Args:
+        config: of the method that it was trained with.
+
+    Raises:
+        SceneError: there is no finished stage 1, or that of another method.
+    """
+    checkpoint = find_checkpoint(config.stage1_from)
+    state = read_checkpoint(checkpoint)
+    require_finished_stage1(checkpoint, state["step"])
+    with quiet():
+        pipeline = config.pipeline.setup(device=config.machine.device_type, test_mode="test")
+    pipeline.load_stage1(state, checkpoint)
+    pipeline.set_step(config.pipeline.stages.implicit_steps - 1, is_done=True)
+    pipeline.eval()
+    return pipeline

@@ -1,0 +1,40 @@
+"""Seg-NeRF in the comparison: Semantic-NeRF on the geometries of this project's methods, with the same means."""
+
+from __future__ import annotations
+
+from nerfseg_ns.compare.fields.field_contestant import FieldContestant
+from nerfseg_ns.compare.fields.joint_model import LABEL_GROUP, JointModelConfig
+from nerfseg_ns.compare.fields.joint_sampler import JointPixelSamplerConfig
+from nerfseg_ns.compare.fields.run_config import method_config
+from nerfseg_ns.compare.fields.sample_logits import SampleLogitsConfig
+from nerfseg_ns.model import NerfSegModelConfig
+from nerfseg_ns.training.callback import SEMANTIC_GROUP
+from nerfseg_ns.training.trainer import StagedTrainerConfig
+
+
+class JointContestant(FieldContestant):
+    """One field for colours and labels, for as many steps and rays as both stages of the method have together.
+
+    It has the method's geometry with all that helps it (samples, losses, rays of known depth, learning rates and their
+    schedule) and the position features of its semantic stage, where it has some; not its ray convolution and colours.
+    """
+
+    def make_config(self) -> StagedTrainerConfig:
+        job = self.job
+        config = method_config(job.info.geometry, job.scene, job.seed, job.effort, job.folder)
+        pipeline, stages = config.pipeline, config.pipeline.stages
+        pipeline.model = _joint_model(pipeline.model)
+        contrast_share = pipeline.datamanager.pixel_sampler.contrast_share
+        pipeline.datamanager.pixel_sampler = JointPixelSamplerConfig(contrast_share=contrast_share)
+        stages.implicit_steps, stages.semantic_steps = stages.total_steps, 0
+        config.optimizers[LABEL_GROUP] = config.optimizers.pop(SEMANTIC_GROUP)
+        return config
+
+
+def _joint_model(method: NerfSegModelConfig) -> JointModelConfig:
+    """The joint model with the means of a method."""
+    stage = method.semantics
+    heads = SampleLogitsConfig(position_resolutions=stage.position_resolutions, position_dropout=stage.position_dropout)
+    return JointModelConfig(
+        geometry=method.geometry, semantics=heads, eval_num_rays_per_chunk=method.eval_num_rays_per_chunk
+    )

@@ -1,0 +1,44 @@
+"""This project's methods in the comparison: stage 2 with or without R and C, on a stage 1 that all rows share."""
+
+from __future__ import annotations
+
+from typing import Any, Dict
+
+from jaxtyping import Float
+from nerfstudio.cameras.cameras import Cameras
+from torch import Tensor
+
+from nerfseg_ns.compare.fields.field_contestant import FieldContestant
+from nerfseg_ns.compare.fields.geometry import geometry_facts
+from nerfseg_ns.compare.fields.run_config import method_config
+from nerfseg_ns.compare.methods import Colour
+from nerfseg_ns.training.trainer import StagedTrainerConfig
+
+
+class RadianceContestant(FieldContestant):
+    """Learns the labels on the frozen geometry of `job.geometry`, with the method's own settings but for R and C."""
+
+    def make_config(self) -> StagedTrainerConfig:
+        job, info = self.job, self.job.info
+        config = method_config(info.geometry, job.scene, job.seed, job.effort, job.folder)
+        semantics = config.pipeline.model.semantics
+        semantics.ray_convolution, semantics.colour_radiance = info.ray_convolution, info.colour_radiance
+        config.stage1_from = job.geometry
+        return config
+
+    def render(self, camera: Cameras) -> Dict[str, Tensor]:
+        if "observed" not in self.job.info.colours:
+            return super().render(camera)
+        with self.session.model.scoring():  # keeps the features of the rays, to be classified with either colour
+            return super().render(camera)
+
+    def logits(
+        self, outputs: Dict[str, Tensor], photo: Float[Tensor, "height width 3"], colour: Colour
+    ) -> Float[Tensor, "height width classes"]:
+        if colour == "observed":
+            return self.session.model.classify_observed(outputs, photo)
+        return super().logits(outputs, photo, colour)
+
+    def facts(self) -> Dict[str, Any]:
+        """Seconds of both stages, set-up included (of stage 1 where they are known), and the quality of the views."""
+        return {**geometry_facts(self.job.geometry), "stage2_seconds": self.seconds, **self.quality.summary()}
