@@ -26,6 +26,7 @@ from nerfseg_ns.compare.scene import ComparedScene
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.evaluation.depth import read_true_depth
 from nerfseg_ns.labels.classes import IGNORE_INDEX
+from nerfseg_ns.semantics.level import LevelSemantics
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.make import make_town
 
@@ -128,7 +129,9 @@ def test_settings_are_those_of_the_job(name, trained, stage1):
 
 @pytest.mark.parametrize("name", RADIANCE)
 def test_rows_without_r_or_c_have_no_such_modules(name, trained):
-    info, levels = METHODS[name], trained(name).session.model.semantics.levels
+    info, modules = METHODS[name], trained(name).session.model.semantics.modules()
+    levels = [module for module in modules if isinstance(module, LevelSemantics)]
+    assert levels
     for level in levels:
         convolves = [not isinstance(module, nn.Identity) for module in level.ray_convolutions]
         assert convolves == [info.ray_convolution] * len(convolves)

@@ -120,6 +120,20 @@ def test_stage_1_prefers_contrast_if_told(lists, stage, preferred):
 
 
 @pytest.mark.parametrize("lists", [False, True])
+def test_scenes_with_masks_draw_all_unmasked_pixels_alike(lists):
+    torch.manual_seed(0)
+    batch = image_batch(height=8, width=16)
+    batch["image"] = torch.randint(0, 256, (4, 8, 16, 3), dtype=torch.uint8)
+    batch["mask"] = torch.zeros(4, 8, 16, 1, dtype=torch.bool)
+    batch["mask"][:, 2:6, 4:12] = True  # fewer pixels than four times a batch
+    batch = as_lists(batch, [(8, 16)] * 4) if lists else batch
+    made = StagedPixelSampler(StagedPixelSamplerConfig(contrast_share=0.7), num_rays_per_batch=100)
+    made.stage = Stage.IMPLICIT
+    _, row, column = made.sample(batch)["indices"].T
+    assert len(row) == 100 and ((row >= 2) & (row < 6) & (column >= 4) & (column < 12)).all()
+
+
+@pytest.mark.parametrize("lists", [False, True])
 def test_masked_pixels_are_not_drawn_for_labels(lists):
     torch.manual_seed(1)
     batch = image_batch(labelled=0.5)

@@ -28,7 +28,7 @@ class StagedPixelSamplerConfig(PixelSamplerConfig):
     contrast_share: float = 0.0
     """How much stage 1 prefers pixels whose neighbours differ from each other, 0 to 1: edges teach it more than skies
     and lawns. 0 draws all pixels alike, as in the paper; 1 draws by the contrast alone and may never see a plain
-    surface."""
+    surface. Scenes with masks always draw all alike."""
 
 
 class StagedPixelSampler(PixelSampler):
@@ -71,7 +71,7 @@ class StagedPixelSampler(PixelSampler):
         device: Union[torch.device, str] = "cpu",
     ) -> Int[Tensor, "batch_size 3"]:
         if self._candidates is None:
-            wanted = self._pool_size(batch_size)
+            wanted = batch_size if mask is not None else self._pool_size(batch_size)
             pool = super().sample_method(wanted, num_images, image_height, image_width, mask, device)
             return self._choose(pool, batch_size)
         image, pixel = self._draw([image_height * image_width] * num_images, batch_size)
@@ -79,7 +79,7 @@ class StagedPixelSampler(PixelSampler):
 
     def _pool_size(self, count: int) -> int:
         """Pixels to draw so many from by their contrast; no more than these where contrast does not matter."""
-        prefers = self.stage is Stage.IMPLICIT and self.config.contrast_share > 0
+        prefers = self.stage is Stage.IMPLICIT and self.config.contrast_share > 0 and self._candidates is None
         return POOL * count if prefers else count
 
     def _choose(self, pool: Int[Tensor, "pool 3"], count: int) -> Int[Tensor, "count 3"]:

@@ -5,10 +5,10 @@ from dataclasses import fields
 from typing import Dict, List, Tuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from nerfseg_ns.geometry.base import LevelLayout, RaySegment, RenderedLevel
+from nerfseg_ns.geometry.base import LevelLayout, RaySegment
 from nerfseg_ns.semantics.semantic_stage import SemanticStage, SemanticStageConfig
 
 
@@ -26,10 +26,10 @@ class SemanticEnsemble(SemanticStage):
         self.config = config
         self.members = nn.ModuleList([SemanticStage(config, levels, num_classes) for _ in range(config.heads)])
 
-    def render_features(self, rendered: RenderedLevel) -> Tuple[List[Tensor], List[Tensor]]:
+    def render_chosen(self, segments: List[RaySegment]) -> List[Float[Tensor, "rays feature"]]:
         """As a single stage's; the features of a segment are those of all members side by side."""
-        features, transmittances = zip(*(member.render_features(rendered) for member in self.members))
-        return [torch.cat(segment, dim=-1) for segment in zip(*features)], transmittances[0]
+        features = [member.render_chosen(segments) for member in self.members]
+        return [torch.cat(segment, dim=-1) for segment in zip(*features)]
 
     def classify(
         self, features: List[Tensor], transmittances: List[Tensor], rgb: Float[Tensor, "rays 3"]
@@ -40,15 +40,19 @@ class SemanticEnsemble(SemanticStage):
         return torch.stack(logits).float().log_softmax(dim=-1).logsumexp(dim=0) - math.log(len(self.members))
 
     def get_logits(self, levels: List[List[RaySegment]], rgb: Float[Tensor, "rays 3"]) -> Dict[str, List[Tensor]]:
-        """As a single stage's; each ray's logits are those of the one member that learns from it."""
-        parts = torch.arange(len(rgb), device=rgb.device).tensor_split(len(self.members))
+        """As a single stage's; each ray's logits are those of the one member that learns from it.
+
+        The members take turns along the batch, which may be sorted by photos.
+        """
+        shares = [slice(start, None, len(self.members)) for start in range(len(self.members))]
         found = [
-            member.get_logits([[_rays(segment, part) for segment in level] for level in levels], rgb[part])
-            for member, part in zip(self.members, parts)
+            member.get_logits([[_rays(segment, share) for segment in level] for level in levels], rgb[share])
+            for member, share in zip(self.members, shares)
         ]
-        return {key: [torch.cat(level) for level in zip(*(logits[key] for logits in found))] for key in found[0]}
+        order = torch.cat([torch.arange(len(rgb))[share] for share in shares]).argsort().to(rgb.device)
+        return {key: [torch.cat(level)[order] for level in zip(*(logits[key] for logits in found))] for key in found[0]}
 
 
-def _rays(segment: RaySegment, chosen: Int[Tensor, "chosen"]) -> RaySegment:
+def _rays(segment: RaySegment, share: slice) -> RaySegment:
     """Some of the rays."""
-    return RaySegment(*(getattr(segment, item.name)[chosen] for item in fields(RaySegment)))
+    return RaySegment(*(getattr(segment, item.name)[share] for item in fields(RaySegment)))

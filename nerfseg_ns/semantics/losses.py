@@ -27,15 +27,12 @@ def label_loss(
         class_balance: see `class_weights`.
     """
     labelled = labels != IGNORE_INDEX
-    total = F.cross_entropy(
-        logits,
-        labels,
-        weight=class_weights(labels[labelled], logits.shape[-1], class_balance),
-        ignore_index=IGNORE_INDEX,
-        reduction="sum",
-        label_smoothing=smoothing,
-    )
-    return total / labelled.sum().clamp(min=1)
+    known = labels[labelled]
+    losses = F.cross_entropy(logits[labelled], known, reduction="none", label_smoothing=smoothing)
+    weights = class_weights(known, logits.shape[-1], class_balance)
+    if weights is not None:  # of the rays: torch's own weights would bend what the smoothing spreads, too
+        losses = losses * weights[known]
+    return losses.sum() / labelled.sum().clamp(min=1)
 
 
 def undo_smoothing(logits: Float[Tensor, "rays classes"], smoothing: float) -> Float[Tensor, "rays classes"]:

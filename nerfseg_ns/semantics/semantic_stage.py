@@ -96,7 +96,11 @@ class SemanticStage(nn.Module):
     def render_features(self, rendered: RenderedLevel) -> Tuple[List[Tensor], List[Tensor]]:
         """Rendered features of the finest level's segments and the transmittance before each of them."""
         (segments,) = self.choose_samples([rendered])
-        return self.levels[-1].render_features(segments), [segment.transmittance for segment in segments]
+        return self.render_chosen(segments), [segment.transmittance for segment in segments]
+
+    def render_chosen(self, segments: List[RaySegment]) -> List[Float[Tensor, "rays feature"]]:
+        """Rendered features of the finest level's segments, with the samples that were chosen."""
+        return self.levels[-1].render_features(segments)
 
     def classify(
         self, features: List[Tensor], transmittances: List[Tensor], rgb: Float[Tensor, "rays 3"]

@@ -15,8 +15,9 @@ from nerfseg_ns.training.trainer import StagedTrainerConfig
 class JointContestant(FieldContestant):
     """One field for colours and labels, for as many steps and rays as both stages of the method have together.
 
-    It has the method's geometry with all that helps it (samples, losses, rays of known depth, learning rates and their
-    schedule) and the position features of its semantic stage, where it has some; not its ray convolution and colours.
+    It has the method's geometry with all that helps it (pixels, samples, losses, rays of known depth, learning rates
+    and their schedule) and the position features of its semantic stage, where it has some. It has neither the ray
+    convolution and the colours of that stage nor its several heads, smoothed labels and balanced classes.
     """
 
     def make_config(self) -> StagedTrainerConfig:
