@@ -48,9 +48,9 @@ def test_every_labelled_pixel_is_kept_as_it_would_be_rendered(method, small_town
             assert all(torch.equal(getattr(kept, name), getattr(segment, name)) for name in vars(kept))
     assert torch.equal(once.observed, batch["image"]) and torch.equal(once.labels, batch["semantics"][:, 0].long())
     model.eval()
-    logits = model.semantics.get_logits(once.levels, once.observed)["f2s_logits"]
-    features, transmittances = model.semantics.render_features(model.render(bundle)[-1])
-    torch.testing.assert_close(logits[-1], model.semantics.classify(features, transmittances, once.observed))
+    features, _ = model.semantics.render_features(model.render(bundle)[-1])
+    for kept, rendered in zip(model.semantics.render_chosen(once.levels[-1]), features, strict=True):
+        torch.testing.assert_close(kept, rendered)
 
 
 def test_half_precision_hardly_changes_the_logits(small_town, make_trainer, step_trainer):

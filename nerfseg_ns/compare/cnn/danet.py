@@ -30,9 +30,13 @@ class PositionAttention(nn.Module):
         self, features: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height width"]:
         """Same shape."""
-        query, key, value = (layer(features).flatten(2).mT for layer in (self.query, self.key, self.value))
+        query, key, value = (layer(features).flatten(2).mT[:, None] for layer in (self.query, self.key, self.value))
+        # Zeros change no product, and with one width torch never holds all N x N weights at once, which takes
+        # gigabytes for a photo of 256 pixels.
+        padding = (0, value.shape[-1] - query.shape[-1])
+        query, key = F.pad(query, padding), F.pad(key, padding)
         attended = F.scaled_dot_product_attention(query, key, value, scale=1.0)  # Equation 1 has no scale
-        return self.alpha * attended.mT.reshape(features.shape) + features
+        return self.alpha * attended[:, 0].mT.reshape(features.shape) + features
 
 
 class ChannelAttention(nn.Module):
