@@ -7,8 +7,8 @@ import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from nerfseg_ns.compare.contestant import Prediction
 from nerfseg_ns.compare.scoring import ComparedScores
+from nerfseg_ns.evaluation.prediction import Prediction
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 
 NAMES = ["Building", "Road", "Tree", "Pole"]

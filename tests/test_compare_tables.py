@@ -15,7 +15,7 @@ from PIL import Image
 from scenes import HEIGHT, TABLE, WIDTH, label_array, save_image, write_tree
 
 from nerfseg_ns.compare.config import CompareConfig
-from nerfseg_ns.compare.contestant import Contestant, Effort, Job, Prediction
+from nerfseg_ns.compare.contestant import Contestant, Effort, Job
 from nerfseg_ns.compare.examination import Examination
 from nerfseg_ns.compare.figure import draw
 from nerfseg_ns.compare.folder import RESULT, VERSION, CompareFolder
@@ -26,6 +26,7 @@ from nerfseg_ns.compare.scene import ComparedScene
 from nerfseg_ns.compare.scenes import enter_scenes
 from nerfseg_ns.compare.sheet import write_sheet
 from nerfseg_ns.compare.table import tables, values
+from nerfseg_ns.evaluation.prediction import Prediction
 
 CONFIDENCE = {"rendered": 0.4, "observed": 0.8}
 

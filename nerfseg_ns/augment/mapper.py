@@ -10,9 +10,8 @@ from nerfstudio.cameras.cameras import Cameras
 from numpy import ndarray
 from torch import Tensor
 
-from nerfseg_ns.compare.contestant import Prediction
-from nerfseg_ns.compare.fields.field_contestant import as_prediction
 from nerfseg_ns.demo.pictures import to_bytes
+from nerfseg_ns.evaluation.prediction import Prediction, as_prediction
 from nerfseg_ns.pipeline import NerfSegPipeline
 
 

@@ -7,21 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Optional
 
-from jaxtyping import Float, UInt8
-from numpy import ndarray
-
 from nerfseg_ns.compare.methods import MethodInfo
 from nerfseg_ns.compare.scene import ComparedScene
-
-
-@dataclass
-class Prediction:
-    """What a method says of a view."""
-
-    labels: UInt8[ndarray, "height width"]
-    """Class indices."""
-    confidence: Float[ndarray, "height width"]
-    """Probability of the class that is named, 0 to 1."""
+from nerfseg_ns.evaluation.prediction import Prediction
 
 
 @dataclass

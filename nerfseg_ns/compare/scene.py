@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import List, Optional
+from typing import List
 
 import numpy as np
 from jaxtyping import UInt8
@@ -123,12 +123,12 @@ class ComparedScene:
         return self.folder / "truth" / "train" / "label" / f"{photo.stem}.png"
 
 
-def require_scene(folder: Path, num_labelled: Optional[int] = 0) -> ComparedScene:
+def require_scene(folder: Path) -> ComparedScene:
     """A scene, checked as far as reading it shows.
 
     Raises:
         SceneError: it cannot be compared on.
     """
-    scene = ComparedScene(folder, num_labelled or 0)
+    scene = ComparedScene(folder)
     _ = scene.train, scene.test_views
     return scene

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 
-from nerfseg_ns.compare.contestant import Prediction
 from nerfseg_ns.evaluation.confusion import segmentation_scores
+from nerfseg_ns.evaluation.prediction import Prediction
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 
 BINS = 1000

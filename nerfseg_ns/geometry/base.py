@@ -5,7 +5,7 @@ Letters used in the shapes: ``rays`` the rays of a batch, ``samples`` the sample
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Dict, List, Tuple, Type
 
 import torch
@@ -29,6 +29,10 @@ class RaySegment:
     """Volume-rendering weights within the segment (they start from full transmittance at the segment's near end)."""
     transmittance: Float[Tensor, "rays 1"]
     """What the segments before this one let through."""
+
+    def __getitem__(self, rays: slice) -> "RaySegment":
+        """The same stretch of some of the rays."""
+        return RaySegment(*(getattr(self, item.name)[rays] for item in fields(self)))
 
 
 @dataclass

@@ -74,14 +74,7 @@ class Matter:
 
     def __getitem__(self, rays: slice) -> "Matter":
         """The same of some of the rays."""
-        segment = RaySegment(*(getattr(self.segment, item.name)[rays] for item in fields(RaySegment)))
-        return Matter(
-            self.samples[rays],
-            segment,
-            self.through_ground[rays],
-            self.proposal_weights[rays],
-            self.proposal_samples[rays],
-        )
+        return Matter(*(getattr(self, item.name)[rays] for item in fields(self)))
 
 
 def _with_sparse(ray_bundle: RayBundle, known: SparseRays) -> RayBundle:

@@ -55,8 +55,11 @@ class LabelMaps(Semantics):
         if count == 0:
             return self
         labelled = self.labelled
-        if count > len(labelled):
-            raise SceneError(f"Labels of {count} photos were asked for, but only {len(labelled)} photos are labelled.")
+        if not 0 < count <= len(labelled):
+            raise SceneError(
+                f"Labels of {count} photos were asked for, but {len(labelled)} photos are labelled; give a number up "
+                "to that, or 0 for all."
+            )
         kept = {labelled[position] for position in spread(len(labelled), count)}
         return self.of([label if index in kept else None for index, label in enumerate(self.labels)], self.table)
 

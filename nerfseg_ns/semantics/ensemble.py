@@ -1,7 +1,6 @@
 """Several semantic stages over one frozen geometry: they are cheap, and their mean is better than each of them."""
 
 import math
-from dataclasses import fields
 from typing import Dict, List, Tuple
 
 import torch
@@ -46,13 +45,8 @@ class SemanticEnsemble(SemanticStage):
         """
         shares = [slice(start, None, len(self.members)) for start in range(len(self.members))]
         found = [
-            member.get_logits([[_rays(segment, share) for segment in level] for level in levels], rgb[share])
+            member.get_logits([[segment[share] for segment in level] for level in levels], rgb[share])
             for member, share in zip(self.members, shares)
         ]
         order = torch.cat([torch.arange(len(rgb))[share] for share in shares]).argsort().to(rgb.device)
         return {key: [torch.cat(level)[order] for level in zip(*(logits[key] for logits in found))] for key in found[0]}
-
-
-def _rays(segment: RaySegment, share: slice) -> RaySegment:
-    """Some of the rays."""
-    return RaySegment(*(getattr(segment, item.name)[share] for item in fields(RaySegment)))

@@ -46,7 +46,7 @@ class SemanticStageConfig(InstantiateConfig):
     no labelled photo."""
     heads: int = 1
     """Copies of all semantic modules, each of which learns from its share of the rays of a step; their probabilities
-    are averaged. Two or three are wrong less often, and say better how sure they are; label maps take longer. 1 in the
+    are averaged. Two are wrong less often than one that learns from all of the rays; label maps take longer. 1 in the
     paper."""
     label_smoothing: float = 0.0
     """Share of each label that is spread over all classes. A tenth helps where few photos are labelled: pixels along

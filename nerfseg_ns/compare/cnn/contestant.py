@@ -11,8 +11,9 @@ import yaml
 
 from nerfseg_ns.compare.cnn.config import CONFIGS, CNNConfig
 from nerfseg_ns.compare.cnn.photos import TrainingPhoto, added_photos, labelled_photos
-from nerfseg_ns.compare.contestant import Contestant, Job, Prediction
+from nerfseg_ns.compare.contestant import Contestant, Job
 from nerfseg_ns.errors import SceneError
+from nerfseg_ns.evaluation.prediction import Prediction
 from nerfseg_ns.utils.commands import device_type
 
 

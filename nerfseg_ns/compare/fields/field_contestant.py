@@ -14,9 +14,10 @@ from torch import Tensor
 
 from nerfseg_ns.bench.session import Session
 from nerfseg_ns.bench.timing import seconds_of
-from nerfseg_ns.compare.contestant import Contestant, Job, Prediction
+from nerfseg_ns.compare.contestant import Contestant, Job
 from nerfseg_ns.compare.fields.view_quality import ViewQuality
 from nerfseg_ns.compare.methods import Colour
+from nerfseg_ns.evaluation.prediction import Prediction, as_prediction
 
 
 class FieldContestant(Contestant):
@@ -83,9 +84,3 @@ class FieldContestant(Contestant):
 
     def config_text(self) -> str:
         return yaml.dump(self.config)
-
-
-def as_prediction(logits: Float[Tensor, "height width classes"]) -> Prediction:
-    """The likeliest class of each pixel and its softmax probability."""
-    confidence, labels = logits.softmax(dim=-1).max(dim=-1)
-    return Prediction(labels.byte().cpu().numpy(), confidence.cpu().numpy())
