@@ -18,7 +18,6 @@ from nerfseg_ns.semantics.outputs import label_outputs, pending_outputs
 from nerfseg_ns.semantics.position_features import PositionFeatures
 from nerfseg_ns.semantics.ray_convolution import RayConvolution
 from nerfseg_ns.semantics.semantic_stage import SemanticStage, SemanticStageConfig
-from nerfseg_ns.utils.grids import sample_voxels
 
 CLASSES = 20
 
@@ -198,21 +197,6 @@ def test_position_features_against_a_slow_interpolation():
             weight = torch.where(torch.tensor(corner) == 1, cell - low, 1 - (cell - low)).prod()
             expected += weight * grid[:, index[2], index[1], index[0]]
         torch.testing.assert_close(features(place.view(1, 1, 3))[0, 0].detach(), expected, atol=1e-7, rtol=1e-4)
-
-
-@pytest.mark.parametrize("points", [0, 12, 13])
-def test_voxels_are_the_same_with_and_without_gradients(points):
-    torch.manual_seed(0)
-    grid, positions = torch.randn(1, 4, 3, 5, 6), torch.rand(points, 3) * 2.4 - 1.2
-    alone = torch.cat([torch.empty(0, 4), *(sample_voxels(grid, position[None]) for position in positions)])
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        with torch.no_grad():
-            assert torch.equal(sample_voxels(grid, positions), alone)
-        assert torch.equal(sample_voxels(grid, positions), alone)
-    finally:
-        torch.set_num_threads(before)
 
 
 def test_position_features_tell_places_apart():

@@ -1,11 +1,14 @@
 """Learnable features of a position in an aerial scene."""
 
+from functools import reduce
 from typing import Tuple
 
 import torch
 from jaxtyping import Float
 from nerfstudio.field_components.encodings import KPlanesEncoding
 from torch import Tensor, nn
+
+from nerfseg_ns.utils.grids import interpolate
 
 SPREAD = 0.1
 """The features start out uniform between minus and plus this."""
@@ -39,6 +42,11 @@ class MultiScalePlanes(nn.Module):
         self.out_dim = components * len(resolutions)
 
     def forward(self, positions: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch out_dim"]:
-        """Features at positions in [-1, 1]^3."""
+        """Features at positions in [-1, 1]^3: those of nerfstudio's encodings, looked up by all threads."""
         flat = positions.reshape(-1, 3)
-        return torch.cat([scale(flat) for scale in self.scales], dim=-1).view(*positions.shape[:-1], self.out_dim)
+        coordinates = [flat[:, axes] for axes in self.scales[0].coo_combs]  # of the planes, the same at every scale
+        features = [
+            reduce(torch.add, [interpolate(plane, where) for plane, where in zip(scale.plane_coefs, coordinates)])
+            for scale in self.scales
+        ]
+        return torch.cat(features).T.reshape(*positions.shape[:-1], self.out_dim)
