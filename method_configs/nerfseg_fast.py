@@ -4,10 +4,12 @@ from nerfstudio.configs.base_config import ViewerConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from nerfseg_ns.data.datamanager import LabelledDataManagerConfig
-from nerfseg_ns.data.pixel_sampler import StagedPixelSamplerConfig
+from nerfseg_ns.data.guided_sampler import GuidedPixelSamplerConfig
 from nerfseg_ns.geometry.grid import GridGeometryConfig
 from nerfseg_ns.model import NerfSegModelConfig
 from nerfseg_ns.pipeline import NerfSegPipelineConfig
+from nerfseg_ns.semantics.guidance import GuidanceConfig
+from nerfseg_ns.semantics.sample_logits import SampleLogitsConfig
 from nerfseg_ns.semantics.semantic_stage import SemanticStageConfig
 from nerfseg_ns.training.optimizer import FusedAdamOptimizerConfig
 from nerfseg_ns.training.stages import StageScheduleConfig
@@ -19,7 +21,7 @@ nerfseg_fast = MethodSpecification(
         steps_per_save=1000,
         steps_per_eval_all_images=100_000,
         pipeline=NerfSegPipelineConfig(
-            datamanager=LabelledDataManagerConfig(pixel_sampler=StagedPixelSamplerConfig(contrast_share=0.7)),
+            datamanager=LabelledDataManagerConfig(pixel_sampler=GuidedPixelSamplerConfig(contrast_share=0.7)),
             model=NerfSegModelConfig(
                 geometry=GridGeometryConfig(),
                 semantics=SemanticStageConfig(
@@ -30,6 +32,12 @@ nerfseg_fast = MethodSpecification(
                     position_resolutions=(64, 256),
                     position_dropout=0.3,
                     heads=2,
+                    label_smoothing=0.1,
+                    class_balance=0.25,
+                ),
+                guidance=GuidanceConfig(
+                    weight=0.01,
+                    logits=SampleLogitsConfig(hidden_dim=64, position_resolutions=(64, 256), position_dropout=0.3),
                     label_smoothing=0.1,
                     class_balance=0.25,
                 ),
@@ -48,6 +56,7 @@ nerfseg_fast = MethodSpecification(
             "grids": {"optimizer": FusedAdamOptimizerConfig(lr=5e-2, eps=1e-15, betas=(0.9, 0.99)), "scheduler": None},
             "networks": {"optimizer": FusedAdamOptimizerConfig(lr=3e-3, eps=1e-15), "scheduler": None},
             "semantics": {"optimizer": FusedAdamOptimizerConfig(lr=1e-2, eps=1e-15), "scheduler": None},
+            "guidance": {"optimizer": FusedAdamOptimizerConfig(lr=1e-2, eps=1e-15), "scheduler": None},
         },
         viewer=ViewerConfig(num_rays_per_chunk=4096, quit_on_train_completion=True),
         vis="viewer",

@@ -19,15 +19,17 @@ from nerfseg_ns.evaluation.scores import SegmentationScores
 from nerfseg_ns.geometry.base import Geometry, GeometryConfig, RenderedLevel
 from nerfseg_ns.labels.label_maps import LabelMaps
 from nerfseg_ns.semantics.frozen_rays import FrozenRays
+from nerfseg_ns.semantics.guidance import GuidanceConfig, LabelGuidance
 from nerfseg_ns.semantics.losses import label_loss
 from nerfseg_ns.semantics.outputs import label_outputs, pending_outputs
 from nerfseg_ns.semantics.semantic_stage import SemanticStage, SemanticStageConfig
-from nerfseg_ns.training.callback import SEMANTIC_GROUP
+from nerfseg_ns.training.callback import GUIDANCE_GROUP, SEMANTIC_GROUP
 from nerfseg_ns.training.stages import Stage
 from nerfseg_ns.viewer.labels_button import LabelsButton
 from nerfseg_ns.viewer.markdown import ViewerMarkdown, legend, stage_text
 
 RAY_FEATURES = "ray_features"
+GUIDANCE_LOGITS = "guidance_logits"
 
 
 @dataclass
@@ -41,6 +43,8 @@ class NerfSegModelConfig(ModelConfig):
     """What stage 1 learns."""
     semantics: SemanticStageConfig = field(default_factory=SemanticStageConfig)
     """What stage 2 learns."""
+    guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
+    """What the labels tell stage 1, if anything."""
     training_colour: Literal["observed", "rendered", "mixed"] = "observed"
     """Colour that the colour-radiance network is trained on: the photo's own (the paper), the one that stage 1 renders
     (what novel views will have), or for each ray one of the two by chance."""
@@ -78,15 +82,20 @@ class NerfSegModel(Model):
         self.viewer_stage = ViewerMarkdown("Stage", stage_text(Stage.IMPLICIT, 0, 1))
 
     def set_classes(self, label_maps: LabelMaps) -> None:
-        """Makes the semantic stage anew, unlearnt, for the classes of these labels."""
+        """Makes the semantic stage (and what guides stage 1) anew, unlearnt, for the classes of these labels."""
         self.class_names = list(label_maps.classes)
         self.palette = label_maps.colors.clone().to(self.palette.device)
         semantics = self.config.semantics.setup(levels=self.geometry.levels, num_classes=len(self.class_names))
         self.semantics: SemanticStage = semantics.to(self.palette.device)
+        self.guidance: Optional[LabelGuidance] = None
+        if self.config.guidance.weight > 0:
+            guidance = self.config.guidance.setup(levels=self.geometry.levels, num_classes=len(self.class_names))
+            self.guidance = guidance.to(self.palette.device)
         self.viewer_legend.content = legend(self.class_names, label_maps.table.colors)
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
-        return {**self.geometry.get_param_groups(), SEMANTIC_GROUP: list(self.semantics.parameters())}
+        groups = {**self.geometry.get_param_groups(), SEMANTIC_GROUP: list(self.semantics.parameters())}
+        return groups if self.guidance is None else {**groups, GUIDANCE_GROUP: list(self.guidance.parameters())}
 
     def set_stage(self, stage: Stage, step: int, progress: Tuple[int, int]) -> None:
         """Moves the model to a stage; doing it twice changes nothing.
@@ -99,6 +108,8 @@ class NerfSegModel(Model):
         self.stage, self.step = stage, step
         self.geometry.freeze(stage is Stage.SEMANTIC)
         self.semantics.requires_grad_(stage is Stage.SEMANTIC)
+        if self.guidance is not None:
+            self.guidance.requires_grad_(stage is Stage.IMPLICIT)
         self.geometry.update_to_step(step)
         self.train(self.training)
         self.viewer_stage.content = stage_text(stage, *progress)
@@ -155,12 +166,12 @@ class NerfSegModel(Model):
         return {**outputs, **self._get_label_outputs(finest, rgb, ray_bundle.directions)}
 
     def _get_training_logits(self, ray_bundle: RayBundle, levels: List[RenderedLevel]) -> Dict[str, List[Tensor]]:
-        """Logits of every cascade level in stage 2, nothing in stage 1.
+        """Logits of every cascade level, in stage 1 those of its guidance, if it has any.
 
         They belong to the forward pass, not to the loss: data-parallel training only sees what happens here.
         """
         if self.stage is Stage.IMPLICIT:
-            return {}
+            return {} if self.guidance is None else {GUIDANCE_LOGITS: self.guidance(levels)}
         rendered = levels[-1].rgb.clamp(0.0, 1.0)
         observed = ray_bundle.metadata.get(OBSERVED_RGB, rendered)  # a view rendered in training mode has no photo
         colour = self._training_colour(observed, rendered)
@@ -218,7 +229,10 @@ class NerfSegModel(Model):
         if "f2s_logits" in outputs:
             return self.semantics.get_losses(outputs, labels)
         if "levels" in outputs:
-            return self.geometry.get_losses(outputs["levels"], image, self.step)
+            losses = self.geometry.get_losses(outputs["levels"], image, self.step)
+            if GUIDANCE_LOGITS in outputs:
+                losses["guidance_loss"] = self.guidance.get_loss(outputs[GUIDANCE_LOGITS], labels)
+            return losses
         logits = outputs["semantics_logits"][..., : len(self.class_names)]  # rays of an evaluation batch
         losses = {"rgb_loss": mse_loss(outputs["rgb"], image)}
         return losses if self.stage is Stage.IMPLICIT else {**losses, "f2s_loss": label_loss(logits, labels)}

@@ -81,7 +81,7 @@ class NerfSegPipeline(VanillaPipeline):
         done, length = stages.progress_at(step)
         learnt_for = min(step, stages.implicit_steps)  # what changes with the step stands still in stage 2
         self.model.set_stage(stages.stage_at(step), learnt_for, (min(done + is_done, length), length))
-        self.datamanager.set_stage(stages.stage_at(step))
+        self.datamanager.set_stage(stages.stage_at(step), is_guided=self.model.guidance is not None)
         if self.world_size > 1 and self._averaged is not self.model.stage:
             self._model, self._averaged = data_parallel(self.model), self.model.stage
             self.datamanager.train_pixel_sampler.is_shared = self.datamanager.train_image_dataloader.holds_all

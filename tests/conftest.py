@@ -132,12 +132,12 @@ def small_config(method: str):
 def make_trainer(tmp_path) -> Callable:
     """Small trainers in this process, seeded, set up and ready to step.
 
-    `make_trainer(scene, implicit, semantic, method="nerfseg-fast", dataparser=None, **fields of the trainer's config)`;
-    `dataparser` is the config of another one than the method's own.
+    `make_trainer(scene, implicit, semantic, method="nerfseg-fast", dataparser=None, change=None, **fields of the
+    trainer's config)`; `dataparser` is the config of another one than the method's own, `change` gets the config last.
     """
     import torch
 
-    def make(scene: Path, implicit: int, semantic: int, method: str = "nerfseg-fast", dataparser=None, **changes):
+    def make(scene: Path, implicit: int, semantic: int, method="nerfseg-fast", dataparser=None, change=None, **changes):
         torch.manual_seed(0)
         random.seed(0)
         config = small_config(method)
@@ -149,6 +149,8 @@ def make_trainer(tmp_path) -> Callable:
         config.vis = "tensorboard"
         for name, value in changes.items():
             setattr(config, name, value)
+        if change is not None:
+            change(config)
         trainer = config.setup(local_rank=0, world_size=1)
         trainer.setup()
         return trainer

@@ -18,7 +18,6 @@ from nerfseg_ns.compare.contestant import Effort, Job
 from nerfseg_ns.compare.contestants import make_contestant
 from nerfseg_ns.compare.fields import run_config
 from nerfseg_ns.compare.fields.geometry import geometry_facts, train_geometry
-from nerfseg_ns.compare.fields.joint_model import LEVEL_LOGITS
 from nerfseg_ns.compare.fields.nearest_labels import NearestLabels
 from nerfseg_ns.compare.fields.view_quality import ViewQuality
 from nerfseg_ns.compare.methods import METHODS
@@ -26,6 +25,7 @@ from nerfseg_ns.compare.scene import ComparedScene
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.evaluation.depth import read_true_depth
 from nerfseg_ns.labels.classes import IGNORE_INDEX
+from nerfseg_ns.model import GUIDANCE_LOGITS
 from nerfseg_ns.semantics.level import LevelSemantics
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.make import make_town
@@ -182,7 +182,7 @@ def test_joint_colours_and_labels_reach_the_density(name, trained):
     density = [value for key, value in pipeline.model.geometry.named_parameters() if "density" in key]
     assert density
     _, losses, _ = pipeline.get_train_loss_dict(EFFORT.implicit_steps)
-    for loss in ("semantics_loss", next(key for key in losses if key.startswith("rgb_loss"))):
+    for loss in ("guidance_loss", next(key for key in losses if key.startswith("rgb_loss"))):
         gradients = torch.autograd.grad(losses[loss], density, retain_graph=True, allow_unused=True)
         assert any(gradient is not None and gradient.abs().max() > 0 for gradient in gradients), loss
     pipeline.eval()
@@ -193,9 +193,9 @@ def test_joint_unlabelled_pixels_take_no_part_in_the_label_loss(name, trained):
     pipeline = trained(name).session.trainer.pipeline.train()
     rays, batch = pipeline.datamanager.next_train(0)
     outputs = pipeline.model(rays)
-    loss = pipeline.model.get_loss_dict(outputs, batch)["semantics_loss"]
+    loss = pipeline.model.get_loss_dict(outputs, batch)["guidance_loss"]
     labelled = batch["semantics"][:, 0] != IGNORE_INDEX
-    for logits in outputs[LEVEL_LOGITS]:  # of every cascade level
+    for logits in outputs[GUIDANCE_LOGITS]:  # of every cascade level
         (gradient,) = torch.autograd.grad(loss, logits, retain_graph=True)
         assert (gradient[~labelled] == 0).all() and (gradient[labelled].abs().sum(dim=-1) > 0).all()
     pipeline.eval()
@@ -208,7 +208,7 @@ def test_joint_logits_against_a_slow_reference(name, trained, scene):
     model = trained(name).session.model
     rays = scene.test.cameras.generate_rays(camera_indices=0, keep_shape=True)[::16, ::16].flatten()
     level = model.geometry(rays)[-1]
-    heads = model.semantics.levels[-1]
+    heads = model.guidance.logits.levels[-1]
     found = heads(level)
     for ray in range(len(rays)):
         light, logits = 1.0, torch.zeros(len(model.class_names))

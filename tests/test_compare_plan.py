@@ -14,6 +14,7 @@ from comparisons import entered, names_of, with_truth
 from scenes import HEIGHT, WIDTH, label_array, save_image, write_tree
 
 from nerfseg_ns import cli
+from nerfseg_ns.compare import plan
 from nerfseg_ns.compare.config import CompareConfig
 from nerfseg_ns.compare.plan import plan_jobs
 from nerfseg_ns.compare.run import run_compare
@@ -22,19 +23,22 @@ from nerfseg_ns.errors import SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 
 
-def test_stage_1_is_shared_and_comes_first():
+@pytest.mark.parametrize("guided", [True, False])
+def test_stage_1_is_shared_and_comes_first(guided, monkeypatch):
+    """By all labels if they play no part in it, else by all methods that learn from the same ones."""
+    monkeypatch.setattr(plan, "GUIDED", ("nerfseg-fast",) if guided else ())
     config = CompareConfig(methods=("unet", "transfer", "fast-r", "fast"), seeds=(0, 7), labels=(1, 0))
     jobs = plan_jobs([entered("a"), entered("b")], config)
     names = names_of(jobs)
-    stage1 = [f"{scene}/nerfseg-fast-stage-1-seed-{seed}" for scene in "ab" for seed in (0, 7)]
+    endings = ["-labels-1", ""] if guided else [""]
+    stage1 = [f"{s}/nerfseg-fast-stage-1-seed-{seed}{end}" for s in "ab" for seed in (0, 7) for end in endings]
     assert [name for name in names if "stage-1" in name] == stage1
-    assert len(names) == len(set(names)) == 4 + 2 * 2 * 2 * 4
+    assert len(names) == len(set(names)) == len(stage1) + 2 * 2 * 2 * 4
     for position, job in enumerate(jobs):
         assert all(need.name in names[:position] for need in job.needs)
-        wanted = (
-            [f"{job.scene.name}/nerfseg-fast-stage-1-seed-{job.seed}"] if job.method and job.method != "unet" else []
-        )
-        assert names_of(job.needs) == wanted
+        end = "-labels-1" if guided and job.labels else ""
+        needed = f"{job.scene.name}/nerfseg-fast-stage-1-seed-{job.seed}{end}"
+        assert names_of(job.needs) == ([needed] if job.method and job.method != "unet" else [])
     assert "a/fast-seed-7-labels-1" in names and "b/fast-seed-0" in names
 
 
@@ -53,7 +57,10 @@ def test_each_geometry_has_a_stage_1_of_its_own():
 def test_maps_are_those_of_the_same_seed_and_labels():
     config = CompareConfig(methods=("unet+maps", "unet+truth"), seeds=(3,), labels=(2,))
     stage1, fast, maps, truth = plan_jobs([entered()], config)
-    assert names_of([stage1, fast]) == ["town/nerfseg-fast-stage-1-seed-3", "town/fast-seed-3-labels-2"]
+    assert names_of([stage1, fast]) == [
+        "town/nerfseg-fast-stage-1-seed-3-labels-2",
+        "town/fast-seed-3-labels-2",
+    ]
     assert maps.needs == (fast,) and fast.needs == (stage1,) and truth.needs == ()
     assert not fast.maps_all  # all truth is known, so that all photos are mapped anyway
 
@@ -65,7 +72,7 @@ def test_all_unlabelled_photos_are_mapped_where_their_truth_is_not_known_but_the
     assert [job.maps_all for job in jobs if job.method == "fast"] == [True]
 
 
-def test_a_job_runs_again_when_what_it_depends_on_changes_and_only_then():
+def test_a_job_runs_again_when_what_it_depends_on_changes_and_only_then(monkeypatch):
     config = CompareConfig(methods=("unet", "fast", "unet+maps"))
 
     def digests(scene: EnteredScene, config: CompareConfig) -> dict[str, str]:
@@ -81,6 +88,9 @@ def test_a_job_runs_again_when_what_it_depends_on_changes_and_only_then():
     assert changed(entered(), replace(config, cnn_epochs=5)) == {"unet", "unet+maps"}
     assert changed(entered(), replace(config, semantic_steps=5)) == {"fast", "unet+maps"}
     assert changed(entered(), replace(config, implicit_steps=5)) == {"nerfseg-fast-stage-1", "fast", "unet+maps"}
+    assert changed(entered(labels="others"), config) == {"nerfseg-fast-stage-1", "unet", "fast", "unet+maps"}
+    monkeypatch.setattr(plan, "GUIDED", ())
+    before = digests(entered(), config)
     assert changed(entered(labels="others"), config) == {"unet", "fast", "unet+maps"}
     assert changed(entered(photos="others"), config) == {"nerfseg-fast-stage-1", "unet", "fast", "unet+maps"}
 

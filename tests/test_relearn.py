@@ -11,7 +11,7 @@ from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocati
 from runs import METHODS, rates, same, snapshot
 from scenes import relabel
 
-from nerfseg_ns.training.callback import SEMANTIC_GROUP
+from nerfseg_ns.training.callback import GUIDANCE_GROUP, LABEL_GROUPS, SEMANTIC_GROUP
 from nerfseg_ns.training.stages import Stage
 from nerfseg_ns.training.trainer import StagedTrainer
 
@@ -82,7 +82,8 @@ def test_it_learns_what_a_new_training_on_the_same_stage_1_would(town, make_trai
         random.seed(5)
         step_trainer(one, range(IMPLICIT, IMPLICIT + 3))
     assert rates(trainer) == rates(other)
-    assert same(snapshot(trainer.pipeline.model), snapshot(other.pipeline.model))
+    for part in ("geometry", "semantics"):
+        assert same(snapshot(getattr(trainer.pipeline.model, part)), snapshot(getattr(other.pipeline.model, part)))
 
 
 def test_stage_1_goes_on_where_it_was(town, make_trainer):
@@ -90,8 +91,9 @@ def test_stage_1_goes_on_where_it_was(town, make_trainer):
     trained = press_at(trainer, 1, lambda: relabel(town))
     trainer.train()
     assert trained == [*range(IMPLICIT + SEMANTIC)]
-    geometry = [group for group in trainer.optimizers.optimizers if group != SEMANTIC_GROUP]
+    geometry = trainer.optimizers.optimizers.keys() - LABEL_GROUPS
     assert {step for group in geometry for step in optimizer_steps(trainer, group)} == {IMPLICIT}
+    assert optimizer_steps(trainer, GUIDANCE_GROUP) == {IMPLICIT - 2}  # it began anew with the labels
     assert len(trainer.pipeline.model.class_names) == 6 and trainer.pipeline.model.stage is Stage.SEMANTIC
 
 

@@ -93,16 +93,18 @@ def test_the_losses_reach_only_what_learns(method, colour, small_town, make_trai
     trainer = make_trainer(small_town, 4, 5, method)
     pipeline = trainer.pipeline
     pipeline.model.config.training_colour = colour
-    groups = {
-        Stage.IMPLICIT: {id(parameter) for parameter in pipeline.model.geometry.parameters()},
-        Stage.SEMANTIC: {id(parameter) for parameter in pipeline.model.semantics.parameters()},
+    model = pipeline.model
+    modules = {
+        Stage.IMPLICIT: [model.geometry] if model.guidance is None else [model.geometry, model.guidance],
+        Stage.SEMANTIC: [model.semantics],
     }
     for step, stage in ((0, Stage.IMPLICIT), (4, Stage.SEMANTIC)):
         for callback in trainer.callbacks:
             callback.run_callback_at_location(step, location=TrainingCallbackLocation.BEFORE_TRAIN_ITERATION)
         pipeline.train()
         _, losses, _ = pipeline.get_train_loss_dict(step)
-        assert leaves_of(sum(losses.values())) == groups[stage]
+        learn = {id(parameter) for module in modules[stage] for parameter in module.parameters()}
+        assert leaves_of(sum(losses.values())) == learn
 
 
 def test_the_callback_is_idempotent(small_town, make_trainer):

@@ -66,5 +66,7 @@ METHODS: Dict[str, MethodInfo] = {
 
 DEFAULT = ("unet", "danet", "deeplabv3", "seg-nerf-fast", "transfer", "fast-baseline", "fast-r", "fast")
 """What is compared unless other methods are named: all that is feasible on a CPU."""
+GUIDED: Tuple[Geometry, ...] = ("nerfseg-fast",)
+"""Methods whose stage 1 takes in the labels: with other labels it is another one."""
 MAPS_FROM = "fast"
 """Method whose label maps are added to a CNN's training set."""

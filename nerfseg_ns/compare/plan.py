@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from nerfseg_ns.compare.config import CompareConfig
 from nerfseg_ns.compare.contestant import Effort
-from nerfseg_ns.compare.methods import MAPS_FROM, METHODS
+from nerfseg_ns.compare.methods import GUIDED, MAPS_FROM, METHODS
 from nerfseg_ns.compare.scenes import EnteredScene
 
 
@@ -53,7 +53,8 @@ class PlannedJob:
     def _options(self) -> Dict[str, Any]:
         options: Dict[str, Any] = {"seed": self.seed, "effort": asdict(self.effort), "photos": self.scene.photos}
         if self.method is None:
-            return {**options, "geometry": self.geometry}
+            guided = {"labels": self.labels, "truth": self.scene.labels} if self.geometry in GUIDED else {}
+            return {**options, "geometry": self.geometry, **guided}
         info = {key: value for key, value in asdict(METHODS[self.method]).items() if key != "title"}
         needs = [job.digest for job in self.needs]
         return {**options, "info": info, "labels": self.labels, "truth": self.scene.labels, "needs": needs}
@@ -104,7 +105,8 @@ class _Planner:
 
     def _add_stage1(self, geometry: str) -> PlannedJob:
         effort = Effort(implicit_steps=self.config.implicit_steps)
-        job = PlannedJob(self.scene, self.seed, effort, geometry=geometry)
+        labels = self.labels if geometry in GUIDED else 0
+        job = PlannedJob(self.scene, self.seed, effort, geometry=geometry, labels=labels)
         return self.jobs.setdefault(job.name, job)
 
     def _effort(self, is_cnn: bool) -> Effort:

@@ -97,12 +97,19 @@ class LabelledDataManager(VanillaDataManager[LabelledDataset]):
     def _cache(self, dataset: LabelledDataset, num_photos: int, num_repeats: int) -> PhotoCache:
         return PhotoCache(dataset, num_photos, num_repeats, self.device, self.exclude_batch_keys_from_device)
 
-    def set_stage(self, stage: Stage) -> None:
-        """Draws pixels as the stage needs them from now on, in stage 2 from labelled photos if there are any."""
+    def set_stage(self, stage: Stage, is_guided: bool = False) -> None:
+        """Draws pixels as the stage needs them from now on, in stage 2 from labelled photos if there are any.
+
+        Args:
+            stage: to draw for.
+            is_guided: the labels take part in stage 1.
+        """
         if stage is Stage.IMPLICIT:
             self.labelled_rays = None
         for prefix in ("train", "eval"):
             sampler = getattr(self, f"{prefix}_pixel_sampler")
+            if sampler is not None:
+                sampler.is_guided = is_guided
             if sampler is None or sampler.stage is stage:
                 continue
             sampler.set_stage(stage)

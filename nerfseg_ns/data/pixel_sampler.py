@@ -39,11 +39,13 @@ class StagedPixelSampler(PixelSampler):
 
     Attributes:
         stage: what the pixels are for.
+        is_guided: labels take part in stage 1.
         is_shared: several processes train together, all of them on these photos: in the semantic stage each draws from
             its own share of the labelled pixels.
     """
 
     stage: Stage = Stage.IMPLICIT
+    is_guided: bool = False
     is_shared: bool = False
 
     def __init__(self, config: StagedPixelSamplerConfig, **kwargs) -> None:

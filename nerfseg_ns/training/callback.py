@@ -10,6 +10,10 @@ from nerfseg_ns.training.stages import Stage, StageScheduleConfig
 
 SEMANTIC_GROUP = "semantics"
 """Parameter group that learns in stage 2; all other groups learn in stage 1."""
+GUIDANCE_GROUP = "guidance"
+"""Parameter group of what the labels tell stage 1."""
+LABEL_GROUPS = {SEMANTIC_GROUP, GUIDANCE_GROUP}
+"""Parameter groups that begin anew with other labels."""
 
 
 def staged_callback(

@@ -14,7 +14,7 @@ from nerfstudio.viewer.viewer import Viewer
 
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.geo.georeference import FILE_NAME, METADATA_KEY
-from nerfseg_ns.training.callback import SEMANTIC_GROUP
+from nerfseg_ns.training.callback import LABEL_GROUPS
 from nerfseg_ns.training.checkpoints import find_checkpoint, read_checkpoint, require_finished_stage1
 
 
@@ -94,7 +94,8 @@ class StagedTrainer(Trainer):
         manager = self.pipeline.read_labels_again()
         with self.train_lock:
             self.pipeline.take_labels(manager)
-            self._restart_optimizer(SEMANTIC_GROUP)
+            for group in LABEL_GROUPS & self.pipeline.get_param_groups().keys():
+                self._restart_optimizer(group)
 
     def _serve_wish(self) -> int:
         """Takes new labels, or tells why not.

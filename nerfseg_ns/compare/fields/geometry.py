@@ -25,7 +25,7 @@ def train_geometry(scene: ComparedScene, geometry: Geometry, seed: int, effort: 
     """Trains stage 1 of a method to its end, and nothing more.
 
     Args:
-        scene: whose photos are learnt; labels play no part.
+        scene: whose photos are learnt, and the labels where the method lets them guide stage 1.
         geometry: the method.
         seed: of all random numbers.
         effort: with the number of steps.

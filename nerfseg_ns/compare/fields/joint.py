@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from nerfseg_ns.compare.fields.field_contestant import FieldContestant
-from nerfseg_ns.compare.fields.joint_model import LABEL_GROUP, JointModelConfig
-from nerfseg_ns.compare.fields.joint_sampler import JointPixelSamplerConfig
+from nerfseg_ns.compare.fields.joint_model import JointModelConfig
 from nerfseg_ns.compare.fields.run_config import method_config
-from nerfseg_ns.compare.fields.sample_logits import SampleLogitsConfig
+from nerfseg_ns.data.guided_sampler import GuidedPixelSamplerConfig
 from nerfseg_ns.model import NerfSegModelConfig
-from nerfseg_ns.training.callback import SEMANTIC_GROUP
+from nerfseg_ns.semantics.sample_logits import SampleLogitsConfig
 from nerfseg_ns.training.trainer import StagedTrainerConfig
 
 
@@ -26,9 +25,8 @@ class JointContestant(FieldContestant):
         pipeline, stages = config.pipeline, config.pipeline.stages
         pipeline.model = _joint_model(pipeline.model)
         contrast_share = pipeline.datamanager.pixel_sampler.contrast_share
-        pipeline.datamanager.pixel_sampler = JointPixelSamplerConfig(contrast_share=contrast_share)
+        pipeline.datamanager.pixel_sampler = GuidedPixelSamplerConfig(contrast_share=contrast_share)
         stages.implicit_steps, stages.semantic_steps = stages.total_steps, 0
-        config.optimizers[LABEL_GROUP] = config.optimizers.pop(SEMANTIC_GROUP)
         return config
 
 
@@ -36,6 +34,6 @@ def _joint_model(method: NerfSegModelConfig) -> JointModelConfig:
     """The joint model with the means of a method."""
     stage = method.semantics
     heads = SampleLogitsConfig(position_resolutions=stage.position_resolutions, position_dropout=stage.position_dropout)
-    return JointModelConfig(
-        geometry=method.geometry, semantics=heads, eval_num_rays_per_chunk=method.eval_num_rays_per_chunk
-    )
+    joint = JointModelConfig(geometry=method.geometry, eval_num_rays_per_chunk=method.eval_num_rays_per_chunk)
+    joint.guidance.logits = heads
+    return joint

@@ -1,4 +1,4 @@
-"""Batches for learning colours and labels together: pixels of any photo, and labelled ones."""
+"""Batches for learning colours and labels together in stage 1: pixels of any photo, and labelled ones."""
 
 from dataclasses import dataclass, field
 from typing import Dict, Type
@@ -10,33 +10,41 @@ from nerfseg_ns.training.stages import Stage
 
 
 @dataclass
-class JointPixelSamplerConfig(StagedPixelSamplerConfig):
+class GuidedPixelSamplerConfig(StagedPixelSamplerConfig):
     """Config of the pixel sampler that serves colours and labels in one batch."""
 
-    _target: Type = field(default_factory=lambda: JointPixelSampler)
+    _target: Type = field(default_factory=lambda: GuidedPixelSampler)
     labelled_share: float = 0.25
-    """Share of a batch that is drawn from labelled pixels alone; the rest is drawn from all photos. More where labels
-    come out worse than colours."""
+    """Share of a batch of stage 1 that is drawn from labelled pixels alone; the rest is drawn from all photos. More
+    where labels come out worse than colours. Without guidance (`pipeline.model.guidance.weight`), all is drawn from all
+    photos."""
 
 
-class JointPixelSampler(StagedPixelSampler):
-    """Draws part of each batch as stage 1 does, and part as stage 2 does.
+class GuidedPixelSampler(StagedPixelSampler):
+    """Draws part of each batch of stage 1 as stage 2 does, if labels take part in it.
 
     Args:
         config: how much is labelled.
         **kwargs: as for nerfstudio's `PixelSampler`.
     """
 
-    config: JointPixelSamplerConfig
+    config: GuidedPixelSamplerConfig
 
-    def __init__(self, config: JointPixelSamplerConfig, **kwargs) -> None:
+    def __init__(self, config: GuidedPixelSamplerConfig, **kwargs) -> None:
         super().__init__(config, **kwargs)
         count = round(config.labelled_share * self.num_rays_per_batch)
         counts = {Stage.IMPLICIT: self.num_rays_per_batch - count, Stage.SEMANTIC: count}
         plain = StagedPixelSamplerConfig(contrast_share=config.contrast_share)
-        self._parts = [_sampler(plain, stage, count, kwargs) for stage, count in counts.items()]
+        self._parts = [_sampler(plain, stage, count, kwargs) for stage, count in counts.items() if count]
+
+    def set_stage(self, stage: Stage) -> None:
+        super().set_stage(stage)
+        for part in self._parts:  # lets go of the photos that it drew from
+            part.set_stage(part.stage)
 
     def sample(self, image_batch: Dict) -> Dict:
+        if self.stage is Stage.SEMANTIC or not self.is_guided:
+            return super().sample(image_batch)
         parts = [part.sample(image_batch) for part in self._parts]
         return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
