@@ -8,6 +8,7 @@ from nerfseg_ns.data.guided_sampler import GuidedPixelSamplerConfig
 from nerfseg_ns.geometry.grid import GridGeometryConfig
 from nerfseg_ns.model import NerfSegModelConfig
 from nerfseg_ns.pipeline import NerfSegPipelineConfig
+from nerfseg_ns.semantics.colour_context import ColourContextConfig
 from nerfseg_ns.semantics.guidance import GuidanceConfig
 from nerfseg_ns.semantics.sample_logits import SampleLogitsConfig
 from nerfseg_ns.semantics.semantic_stage import SemanticStageConfig
@@ -41,6 +42,7 @@ nerfseg_fast = MethodSpecification(
                     label_smoothing=0.1,
                     class_balance=0.25,
                 ),
+                colour_context=ColourContextConfig(weight=0.5),
                 training_colour="mixed",
                 eval_num_rays_per_chunk=2048,
             ),

@@ -13,11 +13,12 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.nn.functional import mse_loss
 
-from nerfseg_ns.data.datamanager import OBSERVED_RGB
+from nerfseg_ns.data.datamanager import LABELLED, OBSERVED_RGB
 from nerfseg_ns.evaluation.image_quality import image_quality, psnr
 from nerfseg_ns.evaluation.scores import SegmentationScores
 from nerfseg_ns.geometry.base import Geometry, GeometryConfig, RenderedLevel
 from nerfseg_ns.labels.label_maps import LabelMaps
+from nerfseg_ns.semantics.colour_context import ColourContext, ColourContextConfig
 from nerfseg_ns.semantics.frozen_rays import FrozenRays
 from nerfseg_ns.semantics.guidance import GuidanceConfig, LabelGuidance
 from nerfseg_ns.semantics.losses import label_loss
@@ -45,6 +46,8 @@ class NerfSegModelConfig(ModelConfig):
     """What stage 2 learns."""
     guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
     """What the labels tell stage 1, if anything."""
+    colour_context: ColourContextConfig = field(default_factory=ColourContextConfig)
+    """What the surroundings of a pixel in the image add to stage 2, if anything."""
     training_colour: Literal["observed", "rendered", "mixed"] = "observed"
     """Colour that the colour-radiance network is trained on: the photo's own (the paper), the one that stage 1 renders
     (what novel views will have), or for each ray one of the two by chance."""
@@ -82,20 +85,27 @@ class NerfSegModel(Model):
         self.viewer_stage = ViewerMarkdown("Stage", stage_text(Stage.IMPLICIT, 0, 1))
 
     def set_classes(self, label_maps: LabelMaps) -> None:
-        """Makes the semantic stage (and what guides stage 1) anew, unlearnt, for the classes of these labels."""
+        """Makes all that learns labels anew, unlearnt, for the classes of these labels."""
         self.class_names = list(label_maps.classes)
         self.palette = label_maps.colors.clone().to(self.palette.device)
-        semantics = self.config.semantics.setup(levels=self.geometry.levels, num_classes=len(self.class_names))
-        self.semantics: SemanticStage = semantics.to(self.palette.device)
+        layout, count = self.geometry.levels, len(self.class_names)
+        config, device = self.config, self.palette.device
+        self.semantics: SemanticStage = config.semantics.setup(levels=layout, num_classes=count).to(device)
         self.guidance: Optional[LabelGuidance] = None
-        if self.config.guidance.weight > 0:
-            guidance = self.config.guidance.setup(levels=self.geometry.levels, num_classes=len(self.class_names))
-            self.guidance = guidance.to(self.palette.device)
+        self.colour_context: Optional[ColourContext] = None
+        if config.guidance.weight > 0:
+            self.guidance = config.guidance.setup(levels=layout, num_classes=count).to(device)
+        if config.colour_context.weight > 0:
+            self.colour_context = config.colour_context.setup(num_classes=count).to(device)
         self.viewer_legend.content = legend(self.class_names, label_maps.table.colors)
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
         groups = {**self.geometry.get_param_groups(), SEMANTIC_GROUP: list(self.semantics.parameters())}
-        return groups if self.guidance is None else {**groups, GUIDANCE_GROUP: list(self.guidance.parameters())}
+        if self.colour_context is not None:
+            groups[SEMANTIC_GROUP] += self.colour_context.parameters()
+        if self.guidance is not None:
+            groups[GUIDANCE_GROUP] = list(self.guidance.parameters())
+        return groups
 
     def set_stage(self, stage: Stage, step: int, progress: Tuple[int, int]) -> None:
         """Moves the model to a stage; doing it twice changes nothing.
@@ -107,9 +117,10 @@ class NerfSegModel(Model):
         """
         self.stage, self.step = stage, step
         self.geometry.freeze(stage is Stage.SEMANTIC)
-        self.semantics.requires_grad_(stage is Stage.SEMANTIC)
-        if self.guidance is not None:
-            self.guidance.requires_grad_(stage is Stage.IMPLICIT)
+        learns = {self.semantics: Stage.SEMANTIC, self.colour_context: Stage.SEMANTIC, self.guidance: Stage.IMPLICIT}
+        for module, when in learns.items():
+            if module is not None:
+                module.requires_grad_(stage is when)
         self.geometry.update_to_step(step)
         self.train(self.training)
         self.viewer_stage.content = stage_text(stage, *progress)
@@ -151,13 +162,14 @@ class NerfSegModel(Model):
         return {name: values.float() for name, values in outputs.items()}
 
     def _get_training_outputs(self, ray_bundle: Union[RayBundle, FrozenRays]) -> Dict[str, Any]:
+        context = self._get_context_logits()
         if isinstance(ray_bundle, FrozenRays):
             colour = self._training_colour(ray_bundle.observed, ray_bundle.rendered)
-            return {"rgb": ray_bundle.rendered, **self.semantics.get_logits(ray_bundle.levels, colour)}
+            return {"rgb": ray_bundle.rendered, **self.semantics.get_logits(ray_bundle.levels, colour), **context}
         levels = self.render(ray_bundle)
         finest = levels[-1]
         outputs = {"rgb": finest.rgb, "depth": finest.depth, "accumulation": finest.accumulation}
-        return {**outputs, "levels": levels, **self._get_training_logits(ray_bundle, levels)}
+        return {**outputs, "levels": levels, **self._get_training_logits(ray_bundle, levels), **context}
 
     def _get_view_outputs(self, ray_bundle: RayBundle) -> Dict[str, Tensor]:
         finest = self.render(ray_bundle)[-1]
@@ -171,11 +183,19 @@ class NerfSegModel(Model):
         They belong to the forward pass, not to the loss: data-parallel training only sees what happens here.
         """
         if self.stage is Stage.IMPLICIT:
-            return {} if self.guidance is None else {GUIDANCE_LOGITS: self.guidance(levels)}
+            labelled = ray_bundle.metadata.get(LABELLED)  # a view rendered in training mode does not know
+            guides = self.guidance is not None and labelled is not None
+            return {GUIDANCE_LOGITS: self.guidance(levels, labelled)} if guides else {}
         rendered = levels[-1].rgb.clamp(0.0, 1.0)
         observed = ray_bundle.metadata.get(OBSERVED_RGB, rendered)  # a view rendered in training mode has no photo
         colour = self._training_colour(observed, rendered)
         return self.semantics.get_logits(self.semantics.choose_samples(levels), colour)
+
+    def _get_context_logits(self) -> Dict[str, Tensor]:
+        """Logits and labels of pieces of photos, in stage 2."""
+        if self.colour_context is None or self.stage is Stage.IMPLICIT:
+            return {}
+        return self.colour_context.get_training_logits(self.device)
 
     def _training_colour(
         self, observed: Float[Tensor, "rays 3"], rendered: Float[Tensor, "rays 3"]
@@ -197,6 +217,18 @@ class NerfSegModel(Model):
             outputs = {RAY_FEATURES: torch.cat([*features, *transmittances], dim=-1), **outputs}
         return outputs
 
+    @torch.no_grad()
+    def get_outputs_for_camera_ray_bundle(self, camera_ray_bundle: RayBundle) -> Dict[str, Tensor]:
+        """As nerfstudio's, with what the view looks like taken into its labels."""
+        outputs = super().get_outputs_for_camera_ray_bundle(camera_ray_bundle)
+        if self.colour_context is None or self.stage is Stage.IMPLICIT:
+            return outputs
+        rgb, classes = outputs["rgb"], len(self.class_names)
+        logits = self.colour_context.add_to(outputs["semantics_logits"][..., :classes], rgb.to(self.device))
+        directions = camera_ray_bundle.directions.to(self.device).flatten(0, 1)
+        labels = label_outputs(logits.flatten(0, 1), rgb.to(self.device).flatten(0, 1), directions, self.palette)
+        return {**outputs, **{name: values.unflatten(0, rgb.shape[:2]) for name, values in labels.items()}}
+
     @contextmanager
     def scoring(self) -> Iterator[SegmentationScores]:
         """Within it, `get_image_metrics_and_images` adds its views to the scores, also with their photos' colours."""
@@ -216,7 +248,8 @@ class NerfSegModel(Model):
         flat = outputs[RAY_FEATURES].flatten(0, 1)
         features = list(flat[:, :-segments].chunk(segments, dim=-1))
         transmittances = list(flat[:, -segments:].split(1, dim=-1))
-        return self.semantics.classify(features, transmittances, image.reshape(-1, 3)).view(height, width, -1)
+        logits = self.semantics.classify(features, transmittances, image.reshape(-1, 3)).view(height, width, -1)
+        return logits if self.colour_context is None else self.colour_context.add_to(logits, image)
 
     def get_metrics_dict(self, outputs: Dict[str, Tensor], batch: Dict[str, Tensor]) -> Dict[str, Tensor]:
         image = batch["image"].to(self.device)
@@ -227,7 +260,11 @@ class NerfSegModel(Model):
     ) -> Dict[str, Tensor]:
         image, labels = batch["image"].to(self.device), batch["semantics"].to(self.device)[..., 0].long()
         if "f2s_logits" in outputs:
-            return self.semantics.get_losses(outputs, labels)
+            losses = self.semantics.get_losses(outputs, labels)
+            if "context_logits" in outputs:
+                context = outputs["context_logits"], outputs["context_labels"]
+                losses["context_loss"] = self.colour_context.get_loss(*context)
+            return losses
         if "levels" in outputs:
             losses = self.geometry.get_losses(outputs["levels"], image, self.step)
             if GUIDANCE_LOGITS in outputs:

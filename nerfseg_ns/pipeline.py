@@ -92,8 +92,14 @@ class NerfSegPipeline(VanillaPipeline):
             self.model.geometry.fit_to_scene(self.datamanager.train_dataset)
             self._fitted = True
 
-    def keep_labelled_rays(self) -> None:
-        """Before the first step of stage 2, readies the labelled rays for all its steps; afterwards does nothing."""
+    def ready_labels(self) -> None:
+        """Before the first step of stage 2, readies the labels for all its steps; afterwards does nothing."""
+        context = self.model.colour_context
+        if context is not None and context.draw is None and self.model.stage is Stage.SEMANTIC:
+            context.draw = self.datamanager.labelled_crops(context.config.crops, context.config.crop_size).draw
+        self._keep_labelled_rays()
+
+    def _keep_labelled_rays(self) -> None:
         manager, config = self.datamanager, self.config.labelled_rays
         if manager.labelled_rays is not None or self.model.stage is Stage.IMPLICIT or config.max_megabytes == 0:
             return

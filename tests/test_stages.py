@@ -95,15 +95,15 @@ def test_the_losses_reach_only_what_learns(method, colour, small_town, make_trai
     pipeline.model.config.training_colour = colour
     model = pipeline.model
     modules = {
-        Stage.IMPLICIT: [model.geometry] if model.guidance is None else [model.geometry, model.guidance],
-        Stage.SEMANTIC: [model.semantics],
+        Stage.IMPLICIT: [model.geometry, model.guidance],
+        Stage.SEMANTIC: [model.semantics, model.colour_context],
     }
     for step, stage in ((0, Stage.IMPLICIT), (4, Stage.SEMANTIC)):
         for callback in trainer.callbacks:
             callback.run_callback_at_location(step, location=TrainingCallbackLocation.BEFORE_TRAIN_ITERATION)
         pipeline.train()
         _, losses, _ = pipeline.get_train_loss_dict(step)
-        learn = {id(parameter) for module in modules[stage] for parameter in module.parameters()}
+        learn = {id(parameter) for module in modules[stage] if module for parameter in module.parameters()}
         assert leaves_of(sum(losses.values())) == learn
 
 

@@ -16,17 +16,21 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from nerfseg_ns.data.dataset import LabelledDataset
+from nerfseg_ns.data.labelled_crops import LabelledCrops
 from nerfseg_ns.data.labelled_rays import LabelledRays
 from nerfseg_ns.data.photo_cache import PhotoCache
 from nerfseg_ns.data.pixel_sampler import StagedPixelSamplerConfig
 from nerfseg_ns.dataparsers.carla_mvs import CarlaMVSDataParserConfig
 from nerfseg_ns.errors import SceneError
+from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.labels.label_maps import LabelMaps
 from nerfseg_ns.semantics.frozen_rays import FrozenRays
 from nerfseg_ns.training.stages import Stage
 
 OBSERVED_RGB = "observed_rgb"
 """Key in `RayBundle.metadata` of the photo's own colour at each ray."""
+LABELLED = "labelled"
+"""Key in `RayBundle.metadata` of whether the pixel of each ray is labelled."""
 
 RAYS_PER_BATCH = {"cpu": 1024, "cuda": 4096}
 
@@ -117,6 +121,12 @@ class LabelledDataManager(VanillaDataManager[LabelledDataset]):
             labelled = dataset.label_maps.labelled if stage is Stage.SEMANTIC else ()
             getattr(self, f"{prefix}_image_dataloader").draw_from(labelled or range(len(dataset)))
 
+    def labelled_crops(self, count: int, size: int) -> LabelledCrops:
+        """What draws so many pieces of labelled photos at a time, for stage 2."""
+        sampler = self._get_pixel_sampler(self.train_dataset, count)
+        sampler.set_stage(Stage.SEMANTIC)
+        return LabelledCrops(self.train_dataset, self.iter_train_image_dataloader, sampler, size)
+
     def describe_labels(self) -> str:
         """What labels there are, in a line."""
         maps = self.train_dataset.label_maps
@@ -162,7 +172,8 @@ class LabelledDataManager(VanillaDataManager[LabelledDataset]):
 
 
 def _with_colours(dataset: LabelledDataset, ray_bundle: RayBundle, batch: Dict) -> Tuple[RayBundle, Dict]:
-    """Turns the drawn bytes into colours, for the batch and for the rays."""
+    """Turns the drawn bytes into colours, for the batch and for the rays, and tells the rays which are labelled."""
     batch["image"] = dataset.colours(batch["image"], batch.get("mask"))
     ray_bundle.metadata[OBSERVED_RGB] = batch["image"].to(ray_bundle.origins.device)
+    ray_bundle.metadata[LABELLED] = (batch["semantics"] != IGNORE_INDEX).to(ray_bundle.origins.device)
     return ray_bundle, batch

@@ -6,10 +6,10 @@ Letters used in the shapes: ``rays`` the rays of a batch, ``samples`` the sample
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields
-from typing import Any, Dict, List, Tuple, Type
+from typing import Any, Dict, List, Tuple, Type, Union
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.configs.base_config import InstantiateConfig
 from nerfstudio.data.datasets.base_dataset import InputDataset
@@ -30,7 +30,7 @@ class RaySegment:
     transmittance: Float[Tensor, "rays 1"]
     """What the segments before this one let through."""
 
-    def __getitem__(self, rays: slice) -> "RaySegment":
+    def __getitem__(self, rays: Union[slice, Bool[Tensor, "rays"]]) -> "RaySegment":
         """The same stretch of some of the rays."""
         return RaySegment(*(getattr(self, item.name)[rays] for item in fields(self)))
 

@@ -4,11 +4,12 @@ from dataclasses import dataclass, field
 from typing import List, Tuple, Type
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from nerfstudio.configs.base_config import InstantiateConfig
 from torch import Tensor, nn
 
 from nerfseg_ns.geometry.base import LevelLayout, RenderedLevel
+from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.semantics.losses import label_loss
 from nerfseg_ns.semantics.sample_logits import SampleLogits, SampleLogitsConfig
 
@@ -44,17 +45,21 @@ class LabelGuidance(nn.Module):
         self.config = config
         self.logits: SampleLogits = config.logits.setup(levels=levels, num_classes=num_classes)
 
-    def forward(self, levels: List[RenderedLevel]) -> List[Float[Tensor, "rays classes"]]:
-        """Logits of the rays at every cascade level."""
-        return self.logits(levels)
+    def forward(
+        self, levels: List[RenderedLevel], labelled: Bool[Tensor, "rays 1"]
+    ) -> List[Float[Tensor, "labelled classes"]]:
+        """Logits of the labelled rays at every cascade level; the others are not worth the time."""
+        return self.logits([[segment[labelled[:, 0]] for segment in level.segments] for level in levels])
 
-    def get_loss(self, logits: List[Float[Tensor, "rays classes"]], labels: Int[Tensor, "rays"]) -> Float[Tensor, ""]:
+    def get_loss(
+        self, logits: List[Float[Tensor, "labelled classes"]], labels: Int[Tensor, "rays"]
+    ) -> Float[Tensor, ""]:
         """Weighted cross-entropy over the labelled rays, summed over the levels.
 
         Args:
             logits: from `forward`.
-            labels: class indices, IGNORE_INDEX where not labelled.
+            labels: class indices of all rays, IGNORE_INDEX where not labelled.
         """
-        config = self.config
-        errors = [label_loss(level, labels, config.label_smoothing, config.class_balance) for level in logits]
+        config, known = self.config, labels[labels != IGNORE_INDEX]
+        errors = [label_loss(level, known, config.label_smoothing, config.class_balance) for level in logits]
         return config.weight * torch.stack(errors).sum()

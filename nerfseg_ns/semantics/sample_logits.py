@@ -10,7 +10,7 @@ from nerfstudio.field_components.mlp import MLP
 from nerfstudio.model_components.renderers import SemanticRenderer
 from torch import Tensor, nn
 
-from nerfseg_ns.geometry.base import LevelLayout, RaySegment, RenderedLevel, composite
+from nerfseg_ns.geometry.base import LevelLayout, RaySegment, composite
 from nerfseg_ns.semantics.position_features import PositionFeatures
 
 
@@ -41,9 +41,9 @@ class SampleLogits(nn.Module):
         super().__init__()
         self.levels = nn.ModuleList([LevelLogits(config, layout, num_classes) for layout in levels])
 
-    def forward(self, levels: List[RenderedLevel]) -> List[Float[Tensor, "rays classes"]]:
-        """Logits of the rays at every cascade level."""
-        return [logits(level) for logits, level in zip(self.levels, levels)]
+    def forward(self, levels: List[List[RaySegment]]) -> List[Float[Tensor, "rays classes"]]:
+        """Logits of the rays, given the segments of every cascade level."""
+        return [logits(segments) for logits, segments in zip(self.levels, levels)]
 
 
 class LevelLogits(nn.Module):
@@ -66,9 +66,8 @@ class LevelLogits(nn.Module):
         self.behind = nn.Parameter(torch.zeros(num_classes))
         self.renderer = SemanticRenderer()
 
-    def forward(self, level: RenderedLevel) -> Float[Tensor, "rays classes"]:
+    def forward(self, segments: List[RaySegment]) -> Float[Tensor, "rays classes"]:
         """Logits of the rays."""
-        segments = level.segments
         transmittances = [segment.transmittance for segment in segments]
         logits = [self.renderer(head(self._inputs(part)), part.weights) for head, part in zip(self.heads, segments)]
         absorbed = composite([segment.weights.sum(dim=-2) for segment in segments], transmittances)

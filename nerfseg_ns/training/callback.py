@@ -26,7 +26,7 @@ def staged_callback(
 
     Args:
         pipeline: its `set_step(step)` moves model and data manager to the step's stage, its `fit_to_scene()` readies
-            the geometry for stage 1, its `keep_labelled_rays()` the batches for stage 2; nothing happens the second
+            the geometry for stage 1, its `ready_labels()` the batches for stage 2; nothing happens the second
             time.
         schedule: lengths and learning rates.
         attributes: of the trainer; the optimizers are taken from it.
@@ -35,7 +35,7 @@ def staged_callback(
     def enter_step(step: int) -> None:
         pipeline.set_step(step)
         pipeline.fit_to_scene()
-        pipeline.keep_labelled_rays()
+        pipeline.ready_labels()
         set_learning_rates(attributes.optimizers, schedule, step)
 
     return TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], enter_step)

@@ -36,4 +36,4 @@ class JointModel(NerfSegModel):
     def _get_label_outputs(
         self, level: RenderedLevel, rgb: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
     ) -> Dict[str, Tensor]:
-        return label_outputs(self.guidance.logits.levels[-1](level), rgb, directions, self.palette)
+        return label_outputs(self.guidance.logits.levels[-1](level.segments), rgb, directions, self.palette)

@@ -21,8 +21,11 @@ class RadianceContestant(FieldContestant):
     def make_config(self) -> StagedTrainerConfig:
         job, info = self.job, self.job.info
         config = method_config(info.geometry, job.scene, job.seed, job.effort, job.folder)
-        semantics = config.pipeline.model.semantics
-        semantics.ray_convolution, semantics.colour_radiance = info.ray_convolution, info.colour_radiance
+        model = config.pipeline.model
+        model.semantics.ray_convolution = info.ray_convolution
+        model.semantics.colour_radiance = info.colour_radiance
+        if not info.colour_radiance:
+            model.colour_context.weight = 0.0  # it is a part of C
         config.stage1_from = job.geometry
         return config
 

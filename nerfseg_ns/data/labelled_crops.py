@@ -1,0 +1,64 @@
+"""Pieces of labelled photos, for networks that look at pixels together."""
+
+from typing import Dict, Iterator, Tuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import pad
+
+from nerfseg_ns.data.dataset import LabelledDataset
+from nerfseg_ns.data.pixel_sampler import StagedPixelSampler
+from nerfseg_ns.labels.classes import IGNORE_INDEX
+
+GAIN, OFFSET = 0.1, 0.05
+"""How far a piece's colours are changed, channel by channel: a standard deviation of factor and addition."""
+
+
+class LabelledCrops:
+    """Square pieces of photos, each around a labelled pixel, some mirrored, with the light changed a little.
+
+    Args:
+        dataset: of the photos.
+        batches: photos in memory, as `PhotoCache` gives them.
+        sampler: draws as many labelled pixels as pieces are wanted.
+        size: pixels, both ways, of a piece.
+    """
+
+    def __init__(
+        self, dataset: LabelledDataset, batches: Iterator[Dict], sampler: StagedPixelSampler, size: int
+    ) -> None:
+        self.dataset, self.batches, self.sampler, self.size = dataset, batches, sampler, size
+
+    def draw(self) -> Tuple[Float[Tensor, "crops 3 size size"], Int[Tensor, "crops size size"]]:
+        """Pieces and their class indices, IGNORE_INDEX where nothing is labelled."""
+        batch = next(self.batches)
+        positions = {view: position for position, view in enumerate(batch["image_idx"].tolist())}
+        chosen = self.sampler.sample(batch)["indices"].tolist()
+        images, labels = zip(*(self._cut(batch, positions[view], row, column) for view, row, column in chosen))
+        return torch.stack(images), torch.stack(labels)
+
+    def _cut(self, batch: Dict, position: int, row: int, column: int) -> Tuple[Tensor, Tensor]:
+        """The piece of a photo that lies somewhere around a pixel."""
+        height, width = batch["semantics"][position].shape[:2]
+        window = self._around(row, height), self._around(column, width)
+        mask = batch["mask"][position][window] if "mask" in batch else None
+        image = self.dataset.colours(batch["image"][position][window], mask)
+        labels = batch["semantics"][position][window][..., 0].long()
+        if mask is not None:
+            labels = labels.masked_fill(~mask[..., 0].bool().to(labels.device), IGNORE_INDEX)
+        return self._augment(image.movedim(-1, 0), labels.to(image.device))
+
+    def _around(self, place: int, length: int) -> slice:
+        """So many pixels of a side, with a place somewhere in them; all where there are no more."""
+        start = place - int(torch.randint(self.size, ()))
+        start = max(0, min(start, length - self.size))
+        return slice(start, min(length, start + self.size))
+
+    def _augment(self, image: Tensor, labels: Tensor) -> Tuple[Tensor, Tensor]:
+        if torch.rand(()) < 0.5:
+            image, labels = image.flip(-1), labels.flip(-1)
+        gain, offset = 1 + GAIN * torch.randn(3, 1, 1), OFFSET * torch.randn(3, 1, 1)
+        image = image * gain.to(image.device) + offset.to(image.device)
+        rest = (0, self.size - image.shape[-1], 0, self.size - image.shape[-2])
+        return pad(image, rest), pad(labels, rest, value=IGNORE_INDEX)

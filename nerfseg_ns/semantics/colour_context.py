@@ -1,0 +1,127 @@
+"""Colour context: what the surroundings of a pixel in the image say about its class.
+
+The colour-radiance network (C) sees one pixel. This one sees a window of the photo in training, of the rendered view or
+of the photo in use. It learns on its own, so that what the places of the training views give away cannot replace it.
+"""
+
+from dataclasses import dataclass, field
+from typing import Callable, Dict, Iterator, Optional, Tuple, Type
+
+import torch
+from jaxtyping import Float, Int
+from nerfstudio.configs.base_config import InstantiateConfig
+from torch import Tensor, nn
+
+from nerfseg_ns.semantics.losses import label_loss
+
+FLOOR = 0.1
+"""Share of an opinion that is spread over all classes before opinions are multiplied: none can rule a class out."""
+TILE = 512
+"""Pixels, both ways, that are classified at once."""
+DILATIONS = (1, 1, 2, 4)
+"""Of the convolutions."""
+REACH = sum(DILATIONS)
+"""Pixels that a window reaches beyond its centre."""
+
+Crops = Tuple[Float[Tensor, "crops 3 rows columns"], Int[Tensor, "crops rows columns"]]
+"""Colours 0 to 1, and class indices."""
+
+
+@dataclass
+class ColourContextConfig(InstantiateConfig):
+    """What the surroundings of a pixel add."""
+
+    _target: Type = field(default_factory=lambda: ColourContext)
+    weight: float = 0.0
+    """How much they count beside what the scene's geometry knows, which counts 1. 0 leaves them out, as in the paper; a
+    half makes borders follow the image's. Lower it where classes look alike, or where the light changes."""
+    width: int = 32
+    """Channels. More for many labelled photos."""
+    crops: int = 2
+    """Pieces of labelled photos that a step of stage 2 learns from."""
+    crop_size: int = 64
+    """Pixels, both ways, of a piece."""
+    label_smoothing: float = 0.1
+    """As in the semantic stage."""
+    class_balance: float = 0.25
+    """As in the semantic stage."""
+
+
+class ColourContext(nn.Module):
+    """Dilated convolutions that see a window of 17 pixels, at full resolution: borders stay where they are.
+
+    Args:
+        config: how wide.
+        num_classes: number of classes.
+
+    Attributes:
+        draw: gives the pieces of labelled photos of a step; None where there is nothing to learn from.
+    """
+
+    def __init__(self, config: ColourContextConfig, num_classes: int) -> None:
+        super().__init__()
+        self.config = config
+        self.layers = nn.ModuleList(
+            [_layer(config.width if i else 3, config.width, dilation) for i, dilation in enumerate(DILATIONS)]
+        )
+        self.dropout = nn.Dropout2d(0.1)
+        self.head = nn.Conv2d(3 * config.width, num_classes, 1)
+        self.draw: Optional[Callable[[], Crops]] = None
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, images: Float[Tensor, "images 3 height width"]) -> Float[Tensor, "images classes height width"]:
+        """Class logits of every pixel."""
+        found, images = [], images.contiguous(memory_format=torch.channels_last)  # twice as fast on a CPU
+        for layer in self.layers:
+            images = layer(images)
+            found.append(images)
+        return self.head(self.dropout(torch.cat(found[1:], dim=1)))
+
+    def get_training_logits(self, device: torch.device) -> Dict[str, Tensor]:
+        """Logits [pixels, classes] and labels [pixels] of pieces of labelled photos, as `get_loss` takes them."""
+        if self.draw is None:
+            return {}
+        images, labels = (tensor.to(device) for tensor in self.draw())
+        return {"context_logits": self(images).movedim(1, -1).flatten(0, -2), "context_labels": labels.flatten()}
+
+    def get_loss(self, logits: Float[Tensor, "pixels classes"], labels: Int[Tensor, "pixels"]) -> Float[Tensor, ""]:
+        """Cross-entropy over the labelled pixels."""
+        return label_loss(logits, labels, self.config.label_smoothing, self.config.class_balance)
+
+    def add_to(
+        self, logits: Float[Tensor, "height width classes"], image: Float[Tensor, "height width 3"]
+    ) -> Float[Tensor, "height width classes"]:
+        """Logits of the product of two opinions: of what the scene knows, and of what the image looks like.
+
+        Args:
+            logits: of the semantic stage.
+            image: the view that they are of, rendered or photographed.
+        """
+        return _with_floor(logits).log() + self.config.weight * _with_floor(self.classify(image)).log()
+
+    @torch.no_grad()
+    def classify(self, image: Float[Tensor, "height width 3"]) -> Float[Tensor, "height width classes"]:
+        """Logits of a whole image, in pieces that overlap: memory does not grow with it."""
+        batch = image.movedim(-1, 0)[None]
+        rows = [
+            torch.cat([self(batch[..., y, x])[0, :, inner_y, inner_x] for x, inner_x in _tiles(image.shape[1])], dim=2)
+            for y, inner_y in _tiles(image.shape[0])
+        ]
+        return torch.cat(rows, dim=1).movedim(0, -1)
+
+
+def _layer(channels: int, width: int, dilation: int) -> nn.Sequential:
+    convolution = nn.Conv2d(channels, width, 3, padding=dilation, dilation=dilation, padding_mode="replicate")
+    return nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU())
+
+
+def _tiles(size: int) -> Iterator[Tuple[slice, slice]]:
+    """Pieces of a side with what their windows reach beyond them, and where in these the pieces lie."""
+    for start in range(0, size, TILE):
+        end, before = min(size, start + TILE), max(0, start - REACH)
+        yield slice(before, min(size, end + REACH)), slice(start - before, end - before)
+
+
+def _with_floor(logits: Float[Tensor, "*pixels classes"]) -> Float[Tensor, "*pixels classes"]:
+    """Probabilities of which a share is spread over all classes."""
+    return (1.0 - FLOOR) * logits.float().softmax(dim=-1) + FLOOR / logits.shape[-1]

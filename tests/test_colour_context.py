@@ -1,0 +1,129 @@
+"""What the surroundings of a pixel add to its label."""
+
+import pytest
+import torch
+from runs import same, snapshot
+
+from nerfseg_ns.labels.classes import IGNORE_INDEX
+from nerfseg_ns.semantics import colour_context
+from nerfseg_ns.semantics.colour_context import REACH, ColourContext, ColourContextConfig
+
+CLASSES = 5
+
+
+def context(weight: float = 0.5) -> ColourContext:
+    """With weights and statistics that are no longer those of the start."""
+    torch.manual_seed(0)
+    made = ColourContext(ColourContextConfig(weight=weight, width=6), CLASSES)
+    for _ in range(3):
+        made(torch.rand(2, 3, 20, 20))
+    return made.eval()
+
+
+@torch.no_grad()
+def test_a_pixel_sees_its_window_and_no_more():
+    made, image = context(), torch.rand(40, 50, 3)
+    before = made.classify(image)
+    changed = image.clone()
+    changed[20, 25] = 1 - changed[20, 25]
+    differs = (made.classify(changed) != before).any(dim=-1).nonzero()
+    assert differs.amin(dim=0).tolist() == [20 - REACH, 25 - REACH]
+    assert differs.amax(dim=0).tolist() == [20 + REACH, 25 + REACH]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("shape", [(1, 1), (5, 40), (37, 33), (64, 32)])
+def test_pieces_of_an_image_give_what_the_whole_gives(shape, monkeypatch):
+    made, image = context(), torch.rand(*shape, 3)
+    whole = made(image.movedim(-1, 0)[None])[0].movedim(0, -1)
+    monkeypatch.setattr(colour_context, "TILE", 16)
+    found = made.classify(image)
+    assert found.shape == (*shape, CLASSES)
+    torch.testing.assert_close(found, whole, atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_two_opinions_are_multiplied():
+    """Pixel by pixel, class by class, in plain numbers."""
+    made, image, logits = context(0.5), torch.rand(4, 6, 3), torch.randn(4, 6, CLASSES) * 3
+    found, looks = made.add_to(logits, image).softmax(dim=-1), made.classify(image)
+    for y in range(4):
+        for x in range(6):
+            parts = []
+            for opinion in (logits[y, x], looks[y, x]):
+                shares = [float(value.exp()) for value in opinion]
+                parts.append([0.9 * share / sum(shares) + 0.1 / CLASSES for share in shares])
+            products = [scene * look**0.5 for scene, look in zip(*parts, strict=True)]
+            expected = torch.tensor([product / sum(products) for product in products])
+            torch.testing.assert_close(found[y, x], expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [8, 64])
+def test_pieces_are_of_labelled_photos(size, small_town, make_trainer):
+    """Each is a window of a photo with its labels, changed in light alone; photos smaller than a piece are whole."""
+    manager = make_trainer(small_town, 4, 4).pipeline.datamanager
+    drawn = manager.labelled_crops(6, size).draw
+    views = manager.train_dataset.label_maps.labelled
+    photos = [manager.train_dataset.get_data(view) for view in views]
+    inner = min(size, 48)
+    for _ in range(3):
+        images, labels = drawn()
+        assert images.shape == (6, 3, size, size) and labels.shape == (6, size, size)
+        for image, label in zip(images, labels, strict=True):
+            assert (label[inner:] == IGNORE_INDEX).all() and (label[:, inner:] == IGNORE_INDEX).all()
+            assert any(is_window(image, label, photo, inner) for photo in photos)
+
+
+def is_window(image: torch.Tensor, label: torch.Tensor, photo: dict, size: int) -> bool:
+    """Whether a piece is a window of a photo, mirrored or not, its channels stretched and moved."""
+    label, image = label[:size, :size], image[:, :size, :size]
+    for flip in (False, True):
+        wanted, colours = (label.flip(-1), image.flip(-1)) if flip else (label, image)
+        for top in range(48 - size + 1):
+            for left in range(48 - size + 1):
+                window = slice(top, top + size), slice(left, left + size)
+                if torch.equal(photo["semantics"][window][..., 0].long(), wanted):
+                    pairs = zip(colours.flatten(1), photo["image"][window].movedim(-1, 0).flatten(1), strict=True)
+                    if all(torch.corrcoef(torch.stack(pair))[0, 1] > 0.999 for pair in pairs):
+                        return True
+    return False
+
+
+def test_only_stage_2_learns_it(small_town, make_trainer, step_trainer):
+    trainer = make_trainer(small_town, 3, 3)
+    context = trainer.pipeline.model.colour_context
+    before = snapshot(context)
+    assert "context_loss" not in step_trainer(trainer, range(3))
+    assert same(before, snapshot(context))
+    assert step_trainer(trainer, range(3, 6))["context_loss"] > 0
+    assert not same(before, snapshot(context))
+
+
+def test_the_paper_sees_pixels_alone(small_town, make_trainer):
+    assert make_trainer(small_town, 4, 4, "nerfseg").pipeline.model.colour_context is None
+
+
+@torch.no_grad()
+def test_views_are_labelled_with_it(fast_pipeline):
+    """The same view without it, and what it adds."""
+    model = fast_pipeline.model
+    camera = fast_pipeline.datamanager.eval_dataset.cameras[:1]
+    with model.scoring():
+        outputs = model.get_outputs_for_camera(camera)
+        photo = fast_pipeline.datamanager.eval_dataset.get_data(0)["image"]
+        observed = model.classify_observed(outputs, photo)
+    context, model.colour_context = model.colour_context, None
+    try:
+        with model.scoring():
+            plain = model.get_outputs_for_camera(camera)
+            plain_observed = model.classify_observed(plain, photo)
+    finally:
+        model.colour_context = context
+    count = len(model.class_names)
+    wanted = context.add_to(plain["semantics_logits"][..., :count], plain["rgb"])
+    found = outputs["semantics_logits"][..., :count]
+    torch.testing.assert_close(found, wanted, atol=5e-3, rtol=0)
+    assert torch.equal(outputs["semantics_colormap"], model.palette[found.argmax(dim=-1)])
+    assert outputs["semantics_confidence"].shape == (*found.shape[:2], 1)
+    torch.testing.assert_close(observed, context.add_to(plain_observed, photo), atol=1e-4, rtol=1e-4)
+    assert not torch.equal(outputs["semantics_colormap"], plain["semantics_colormap"])
