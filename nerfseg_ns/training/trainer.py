@@ -16,6 +16,7 @@ from nerfseg_ns.errors import SceneError
 from nerfseg_ns.geo.georeference import FILE_NAME, METADATA_KEY
 from nerfseg_ns.training.callback import LABEL_GROUPS
 from nerfseg_ns.training.checkpoints import find_checkpoint, read_checkpoint, require_finished_stage1
+from nerfseg_ns.utils.memory import keep_freed_memory
 
 
 @dataclass
@@ -49,6 +50,8 @@ class StagedTrainer(Trainer):
         super().__init__(config, local_rank, world_size)
 
     def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
+        if self.config.machine.device_type == "cpu":
+            keep_freed_memory()
         super().setup(test_mode)
         georeference = self.pipeline.datamanager.train_dataparser_outputs.metadata.get(METADATA_KEY)
         if georeference is not None and self.local_rank == 0:
