@@ -22,7 +22,9 @@ nerfseg_fast = MethodSpecification(
         steps_per_save=1000,
         steps_per_eval_all_images=100_000,
         pipeline=NerfSegPipelineConfig(
-            datamanager=LabelledDataManagerConfig(pixel_sampler=GuidedPixelSamplerConfig(contrast_share=0.7)),
+            datamanager=LabelledDataManagerConfig(
+                pixel_sampler=GuidedPixelSamplerConfig(contrast_share=0.7, labelled_share=0.125)
+            ),
             model=NerfSegModelConfig(
                 geometry=GridGeometryConfig(),
                 semantics=SemanticStageConfig(
@@ -38,7 +40,7 @@ nerfseg_fast = MethodSpecification(
                 ),
                 guidance=GuidanceConfig(
                     weight=0.01,
-                    logits=SampleLogitsConfig(hidden_dim=64, position_resolutions=(64, 256), position_dropout=0.3),
+                    logits=SampleLogitsConfig(hidden_dim=64, position_resolutions=(64, 128), position_dropout=0.3),
                     label_smoothing=0.1,
                     class_balance=0.25,
                 ),
@@ -47,7 +49,7 @@ nerfseg_fast = MethodSpecification(
                 eval_num_rays_per_chunk=2048,
             ),
             stages=StageScheduleConfig(
-                implicit_steps=3500,
+                implicit_steps=5500,
                 semantic_steps=500,
                 implicit_lr_final=0.05,
                 semantic_lr_final=0.05,

@@ -14,7 +14,7 @@ class GuidedPixelSamplerConfig(StagedPixelSamplerConfig):
     """Config of the pixel sampler that serves colours and labels in one batch."""
 
     _target: Type = field(default_factory=lambda: GuidedPixelSampler)
-    labelled_share: float = 0.25
+    labelled_share: float = 0.125
     """Share of a batch of stage 1 that is drawn from labelled pixels alone; the rest is drawn from all photos. More
     where labels come out worse than colours. Without guidance (`pipeline.model.guidance.weight`), all is drawn from all
     photos."""

@@ -10,13 +10,16 @@ from nerfseg_ns.model import NerfSegModelConfig
 from nerfseg_ns.semantics.sample_logits import SampleLogitsConfig
 from nerfseg_ns.training.trainer import StagedTrainerConfig
 
+LABELLED_SHARE = 0.25
+"""Of a batch: its labels have no stage of their own."""
+
 
 class JointContestant(FieldContestant):
     """One field for colours and labels, for as many steps and rays as both stages of the method have together.
 
     It has the method's geometry with all that helps it (pixels, samples, losses, rays of known depth, learning rates
-    and their schedule) and the position features of its semantic stage, where it has some. It has neither the ray
-    convolution and the colours of that stage nor its several heads, smoothed labels and balanced classes.
+    and their schedule) and what its semantic stage has of position features, smoothed labels and balanced classes. It
+    has neither the ray convolution and the colours of that stage nor its several heads.
     """
 
     def make_config(self) -> StagedTrainerConfig:
@@ -25,7 +28,9 @@ class JointContestant(FieldContestant):
         pipeline, stages = config.pipeline, config.pipeline.stages
         pipeline.model = _joint_model(pipeline.model)
         contrast_share = pipeline.datamanager.pixel_sampler.contrast_share
-        pipeline.datamanager.pixel_sampler = GuidedPixelSamplerConfig(contrast_share=contrast_share)
+        pipeline.datamanager.pixel_sampler = GuidedPixelSamplerConfig(
+            contrast_share=contrast_share, labelled_share=LABELLED_SHARE
+        )
         stages.implicit_steps, stages.semantic_steps = stages.total_steps, 0
         return config
 
@@ -36,4 +41,5 @@ def _joint_model(method: NerfSegModelConfig) -> JointModelConfig:
     heads = SampleLogitsConfig(position_resolutions=stage.position_resolutions, position_dropout=stage.position_dropout)
     joint = JointModelConfig(geometry=method.geometry, eval_num_rays_per_chunk=method.eval_num_rays_per_chunk)
     joint.guidance.logits = heads
+    joint.guidance.label_smoothing, joint.guidance.class_balance = stage.label_smoothing, stage.class_balance
     return joint

@@ -10,6 +10,7 @@ from torch.nn import Parameter
 from nerfseg_ns.geometry.base import RenderedLevel
 from nerfseg_ns.model import NerfSegModel, NerfSegModelConfig
 from nerfseg_ns.semantics.guidance import GuidanceConfig
+from nerfseg_ns.semantics.losses import undo_smoothing
 from nerfseg_ns.semantics.outputs import label_outputs
 from nerfseg_ns.training.callback import SEMANTIC_GROUP
 
@@ -36,4 +37,7 @@ class JointModel(NerfSegModel):
     def _get_label_outputs(
         self, level: RenderedLevel, rgb: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
     ) -> Dict[str, Tensor]:
-        return label_outputs(self.guidance.logits.levels[-1](level.segments), rgb, directions, self.palette)
+        logits = self.guidance.logits.levels[-1](level.segments)
+        return label_outputs(
+            undo_smoothing(logits, self.config.guidance.label_smoothing), rgb, directions, self.palette
+        )
