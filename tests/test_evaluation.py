@@ -170,9 +170,10 @@ def test_observed_scores_are_those_with_the_photos_colours(test_results, fast_pi
     for camera, batch in views_of(fast_pipeline):
         rays = camera.generate_rays(camera_indices=0, keep_shape=True).flatten()
         features, transmittances = model.semantics.render_features(model.render(rays)[-1])
-        predicted += (
-            model.semantics.classify(features, transmittances, batch["image"].reshape(-1, 3)).argmax(-1).tolist()
-        )
+        photo = batch["image"]
+        logits = model.semantics.classify(features, transmittances, photo.reshape(-1, 3))
+        logits = model.colour_context.add_to(logits.view(*photo.shape[:2], -1), photo)
+        predicted += logits.argmax(dim=-1).flatten().tolist()
     expected = slow_scores(predicted, truth_of(small_town).reshape(-1).tolist(), names)
     results = strict_json(test_results)["results"]
     found = {key.removeprefix("observed/"): value for key, value in results.items() if key.startswith("observed/")}

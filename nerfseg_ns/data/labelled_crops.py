@@ -18,6 +18,8 @@ GAIN, OFFSET = 0.1, 0.05
 class LabelledCrops:
     """Square pieces of photos, each around a labelled pixel, some mirrored, with the light changed a little.
 
+    The pieces are the same in all processes that train together: what a network counts of them stays the same too.
+
     Args:
         dataset: of the photos.
         batches: photos in memory, as `PhotoCache` gives them.
@@ -29,10 +31,17 @@ class LabelledCrops:
         self, dataset: LabelledDataset, batches: Iterator[Dict], sampler: StagedPixelSampler, size: int
     ) -> None:
         self.dataset, self.batches, self.sampler, self.size = dataset, batches, sampler, size
+        self._count = 0
 
     def draw(self) -> Tuple[Float[Tensor, "crops 3 size size"], Int[Tensor, "crops size size"]]:
         """Pieces and their class indices, IGNORE_INDEX where nothing is labelled."""
         batch = next(self.batches)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(self._count)
+            self._count += 1
+            return self._draw(batch)
+
+    def _draw(self, batch: Dict) -> Tuple[Tensor, Tensor]:
         positions = {view: position for position, view in enumerate(batch["image_idx"].tolist())}
         chosen = self.sampler.sample(batch)["indices"].tolist()
         images, labels = zip(*(self._cut(batch, positions[view], row, column) for view, row, column in chosen))

@@ -43,8 +43,8 @@ class ColourContextConfig(InstantiateConfig):
     """Pixels, both ways, of a piece."""
     label_smoothing: float = 0.1
     """As in the semantic stage."""
-    class_balance: float = 0.25
-    """As in the semantic stage."""
+    class_balance: float = 0.5
+    """As in the semantic stage. More than there: of what is rare, its few pixels have to say all."""
 
 
 class ColourContext(nn.Module):
