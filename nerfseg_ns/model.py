@@ -57,6 +57,11 @@ class NerfSegModelConfig(ModelConfig):
     eval_num_rays_per_chunk: int = 4096
     """Rays rendered at once; less where memory is short."""
 
+    def __setstate__(self, state: Dict[str, Any]) -> None:
+        """Options that an older run's config.yml does not have yet are as in the paper: they were not there."""
+        self.__init__()
+        vars(self).update(state)
+
 
 class NerfSegModel(Model):
     """Learns a scene, then its labels.
@@ -162,7 +167,7 @@ class NerfSegModel(Model):
         return {name: values.float() for name, values in outputs.items()}
 
     def _get_training_outputs(self, ray_bundle: Union[RayBundle, FrozenRays]) -> Dict[str, Any]:
-        context = self._get_context_logits()
+        context = self._get_context_logits(ray_bundle)
         if isinstance(ray_bundle, FrozenRays):
             colour = self._training_colour(ray_bundle.observed, ray_bundle.rendered)
             return {"rgb": ray_bundle.rendered, **self.semantics.get_logits(ray_bundle.levels, colour), **context}
@@ -191,9 +196,10 @@ class NerfSegModel(Model):
         colour = self._training_colour(observed, rendered)
         return self.semantics.get_logits(self.semantics.choose_samples(levels), colour)
 
-    def _get_context_logits(self) -> Dict[str, Tensor]:
-        """Logits and labels of pieces of photos, in stage 2."""
-        if self.colour_context is None or self.stage is Stage.IMPLICIT:
+    def _get_context_logits(self, ray_bundle: Union[RayBundle, FrozenRays]) -> Dict[str, Tensor]:
+        """Logits and labels of pieces of photos, beside a batch of stage 2."""
+        is_batch = isinstance(ray_bundle, FrozenRays) or OBSERVED_RGB in ray_bundle.metadata
+        if self.colour_context is None or self.stage is Stage.IMPLICIT or not is_batch:
             return {}
         return self.colour_context.get_training_logits(self.device)
 
@@ -221,13 +227,15 @@ class NerfSegModel(Model):
     def get_outputs_for_camera_ray_bundle(self, camera_ray_bundle: RayBundle) -> Dict[str, Tensor]:
         """As nerfstudio's, with what the view looks like taken into its labels."""
         outputs = super().get_outputs_for_camera_ray_bundle(camera_ray_bundle)
-        if self.colour_context is None or self.stage is Stage.IMPLICIT:
+        if self.colour_context is None or self.stage is Stage.IMPLICIT or self.training:
             return outputs
-        rgb, classes = outputs["rgb"], len(self.class_names)
-        logits = self.colour_context.add_to(outputs["semantics_logits"][..., :classes], rgb.to(self.device))
-        directions = camera_ray_bundle.directions.to(self.device).flatten(0, 1)
-        labels = label_outputs(logits.flatten(0, 1), rgb.to(self.device).flatten(0, 1), directions, self.palette)
-        return {**outputs, **{name: values.unflatten(0, rgb.shape[:2]) for name, values in labels.items()}}
+        views = outputs["semantics_logits"][..., : len(self.class_names)], outputs["rgb"], camera_ray_bundle.directions
+        logits, rgb, directions = (values.to(self.device) for values in views)
+        logits = self.colour_context.add_to(logits, rgb)
+        flat = (values.flatten(0, 1) for values in (logits, rgb, directions))
+        for name, values in label_outputs(*flat, self.palette).items():
+            outputs[name] = values.unflatten(0, rgb.shape[:2]).to(outputs["rgb"].device)
+        return outputs
 
     @contextmanager
     def scoring(self) -> Iterator[SegmentationScores]:

@@ -1,12 +1,18 @@
 """What the surroundings of a pixel add to its label."""
 
+import itertools
+
 import pytest
 import torch
 from runs import same, snapshot
 
+from nerfseg_ns.data.labelled_crops import LabelledCrops
+from nerfseg_ns.data.pixel_sampler import StagedPixelSampler, StagedPixelSamplerConfig
+from nerfseg_ns.errors import SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.semantics import colour_context
 from nerfseg_ns.semantics.colour_context import REACH, ColourContext, ColourContextConfig
+from nerfseg_ns.training.stages import Stage
 
 CLASSES = 5
 
@@ -72,6 +78,65 @@ def test_pieces_are_of_labelled_photos(size, small_town, make_trainer):
         for image, label in zip(images, labels, strict=True):
             assert (label[inner:] == IGNORE_INDEX).all() and (label[:, inner:] == IGNORE_INDEX).all()
             assert any(is_window(image, label, photo, inner) for photo in photos)
+
+
+class Photos:
+    """Stands in for a dataset: colours of bytes, what the mask hides in black."""
+
+    @staticmethod
+    def colours(pixels: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        colours = pixels[..., :3].float() / 255
+        return colours if mask is None else colours * mask
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_what_masks_hide_is_not_labelled_in_pieces(as_list):
+    """Photos of one size, or of two; labels say where they are, and are wrong to be seen under the mask."""
+    torch.manual_seed(0)
+    sizes = [(30, 40), (20, 25)] if as_list else [(30, 40)] * 2
+    batch = {"image": [], "semantics": [], "mask": []}
+    for height, width in sizes:
+        batch["image"].append(torch.randint(0, 256, (height, width, 4), dtype=torch.uint8))
+        batch["mask"].append(torch.rand(height, width, 1) < 0.7)
+        batch["semantics"].append(torch.where(batch["mask"][-1], 2, 4).byte())
+    if not as_list:
+        batch = {key: torch.stack(values) for key, values in batch.items()}
+    batch["image_idx"] = torch.tensor([7, 3])
+    sampler = StagedPixelSampler(StagedPixelSamplerConfig(), num_rays_per_batch=5)
+    sampler.set_stage(Stage.SEMANTIC)
+    crops = LabelledCrops(Photos, itertools.repeat(batch), sampler, 24)
+    for _ in range(5):
+        images, labels = crops.draw()
+        assert images.shape == (5, 3, 24, 24) and set(labels.unique().tolist()) == {2, IGNORE_INDEX}
+
+
+def test_pieces_come_again_with_the_seed_only(small_town, make_trainer):
+    """And drawing them leaves all other random numbers as they would be."""
+    manager = make_trainer(small_town, 4, 4).pipeline.datamanager
+    drawn = []
+    for seed in (5, 5, 6):
+        torch.manual_seed(seed)
+        draw = manager.labelled_crops(2, 16).draw
+        drawn.append([draw()[0], draw()[0], torch.rand(3)])
+    torch.manual_seed(5)
+    assert torch.equal(drawn[0][2], torch.rand(3))
+    assert all(torch.equal(one, other) for one, other in zip(drawn[0], drawn[1], strict=True))
+    assert not torch.equal(drawn[0][0], drawn[2][0]) and not torch.equal(drawn[0][0], drawn[0][1])
+
+
+@pytest.mark.parametrize("option", ["crops", "crop_size", "width"])
+def test_sizes_that_make_no_sense(option):
+    with pytest.raises(SceneError, match="at least 1"):
+        ColourContext(ColourContextConfig(weight=0.5, **{option: 0}), CLASSES)
+
+
+def test_a_view_can_be_rendered_in_training_mode(small_town, make_trainer, step_trainer):
+    trainer = make_trainer(small_town, 1, 2)
+    step_trainer(trainer, range(2))
+    pipeline = trainer.pipeline.train()
+    before = snapshot(pipeline.model.colour_context)
+    outputs = pipeline.model.get_outputs_for_camera(pipeline.datamanager.eval_dataset.cameras[:1])
+    assert outputs["rgb"].shape == (48, 48, 3) and same(before, snapshot(pipeline.model.colour_context))
 
 
 def is_window(image: torch.Tensor, label: torch.Tensor, photo: dict, size: int) -> bool:

@@ -20,6 +20,8 @@ from nerfseg_ns.compare.fields import run_config
 from nerfseg_ns.compare.fields.geometry import geometry_facts, train_geometry
 from nerfseg_ns.compare.fields.nearest_labels import NearestLabels
 from nerfseg_ns.compare.fields.view_quality import ViewQuality
+from nerfseg_ns.compare.job import run_job
+from nerfseg_ns.compare.jobfile import JobFile
 from nerfseg_ns.compare.methods import METHODS
 from nerfseg_ns.compare.scene import ComparedScene
 from nerfseg_ns.errors import SceneError
@@ -143,6 +145,26 @@ def test_stage_1_is_taken_over_to_the_last_bit(name, trained, stage1):
     learnt = geometry_of(load(stage1[METHODS[name].geometry]))
     found = trained(name).session.trainer.pipeline.state_dict()
     assert learnt and all(torch.equal(found[key], value) for key, value in learnt.items())
+
+
+def test_stage_1_of_a_job_sees_no_more_labels_than_its_method(small_town, tmp_path):
+    job = JobFile(
+        folder=str(tmp_path),
+        scene=str(small_town),
+        seed=0,
+        effort=Effort(implicit_steps=2),
+        method=None,
+        geometry="nerfseg-fast",
+        labels=1,
+        maps_all=False,
+        stage1=None,
+        maps=None,
+        threads=torch.get_num_threads(),
+        digest="",
+    )
+    run_job(job)
+    (config,) = tmp_path.rglob("config.yml")
+    assert yaml.load(config.read_text(), Loader=yaml.Loader).pipeline.datamanager.num_labelled == 1
 
 
 @pytest.mark.parametrize("name", ["fast", *JOINT])

@@ -30,4 +30,7 @@ def page_faults(what: str) -> float:
 @pytest.mark.skipif(not sys.platform.startswith("linux") or not keep_freed_memory(), reason="not glibc")
 def test_freed_blocks_are_not_fetched_anew():
     """Page faults of four blocks of 4,096 pages each, in the middle of many steps."""
-    assert page_faults("keep") < 1000
+    before = page_faults("leave")
+    if before < 100:
+        pytest.skip("here the system gives memory in pages too large to count")
+    assert page_faults("keep") < before / 4

@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+import yaml
 from runs import METHODS, same, snapshot
 
 from nerfseg_ns.compare.methods import GUIDED
-from nerfseg_ns.data.guided_sampler import GuidedPixelSamplerConfig
+from nerfseg_ns.data.guided_sampler import GuidedPixelSampler, GuidedPixelSamplerConfig
+from nerfseg_ns.data.pixel_sampler import StagedPixelSampler
+from nerfseg_ns.errors import SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.model import GUIDANCE_LOGITS
 from nerfseg_ns.training.callback import GUIDANCE_GROUP
@@ -91,3 +94,36 @@ def test_where_nothing_is_labelled_only_colours_are_learnt(small_town, make_trai
     _, losses, _ = pipeline.get_train_loss_dict(0)
     assert losses["guidance_loss"] == 0 and losses["rgb_loss"] > 0
     assert all(torch.isfinite(loss) for loss in losses.values())
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, 3])
+def test_a_share_that_is_none(share, small_town, make_trainer):
+    def change(config) -> None:
+        config.pipeline.datamanager.pixel_sampler.labelled_share = share
+
+    with pytest.raises(SceneError, match="labelled-share"):
+        make_trainer(small_town, 4, 4, change=change)
+
+
+def test_the_parts_of_a_batch_are_drawn_with_the_same_settings():
+    config = GuidedPixelSamplerConfig(contrast_share=0.3, ignore_mask=True, max_num_iterations=7, labelled_share=0.5)
+    parts = GuidedPixelSampler(config, num_rays_per_batch=10)._parts
+    assert [part.num_rays_per_batch for part in parts] == [5, 5]
+    for part in parts:
+        assert type(part) is StagedPixelSampler
+        assert (part.config.contrast_share, part.config.ignore_mask, part.config.max_num_iterations) == (0.3, True, 7)
+
+
+def test_only_training_batches_are_guided(small_town, make_trainer):
+    manager = started(make_trainer(small_town, 4, 4)).datamanager
+    assert manager.train_pixel_sampler.is_guided and not manager.eval_pixel_sampler.is_guided
+
+
+def test_a_run_of_an_older_version_is_read_as_it_was(fast_run):
+    """Its config.yml has no such options, and its model no such parts."""
+    config = yaml.load(fast_run.read_text(), Loader=yaml.Loader)
+    model = config.pipeline.model
+    del model.guidance, model.colour_context
+    read = yaml.load(yaml.dump(config), Loader=yaml.Loader).pipeline.model
+    assert read.guidance.weight == read.colour_context.weight == 0
+    assert read.semantics == model.semantics and read.geometry == model.geometry

@@ -76,13 +76,15 @@ def test_it_learns_what_a_new_training_on_the_same_stage_1_would(town, make_trai
     relabel(town)
     trainer.take_new_labels()
     other = make_trainer(town, IMPLICIT, SEMANTIC, stage1_from=trainer.base_dir, timestamp="other")
-    other.pipeline.model.semantics.load_state_dict(trainer.pipeline.model.semantics.state_dict())
+    learnt_anew = ("semantics", "colour_context")
+    for part in learnt_anew:
+        getattr(other.pipeline.model, part).load_state_dict(getattr(trainer.pipeline.model, part).state_dict())
     for one in (trainer, other):
         torch.manual_seed(5)
         random.seed(5)
         step_trainer(one, range(IMPLICIT, IMPLICIT + 3))
     assert rates(trainer) == rates(other)
-    for part in ("geometry", "semantics"):
+    for part in ("geometry", *learnt_anew):
         assert same(snapshot(getattr(trainer.pipeline.model, part)), snapshot(getattr(other.pipeline.model, part)))
 
 

@@ -45,7 +45,7 @@ def _learn_geometry(job: JobFile, device: str) -> Dict[str, Any]:
     """Stage 1 of a geometry."""
     from nerfseg_ns.compare.fields.geometry import train_geometry
 
-    folder, scene = Path(job.folder), ComparedScene(Path(job.scene))
+    folder, scene = Path(job.folder), ComparedScene(Path(job.scene), job.labels)
     seconds, run = seconds_of(lambda: train_geometry(scene, job.geometry, job.seed, job.effort, folder), device)
     return {"run": str(run.relative_to(folder)), "train_seconds": seconds, "all_train_seconds": seconds}
 

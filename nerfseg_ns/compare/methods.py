@@ -27,7 +27,7 @@ class MethodInfo:
     ray_convolution: bool = True
     """R of the paper's Table III."""
     colour_radiance: bool = True
-    """C of the paper's Table III."""
+    """C of the paper's Table III; of nerfseg-fast with its colour context."""
     extra: Extra = "none"
     """Of a CNN: labels of the unlabelled training photos that are added to its training set: those that the method
     maps, or the true ones."""

@@ -16,6 +16,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from nerfseg_ns.data.dataset import LabelledDataset
+from nerfseg_ns.data.guided_sampler import GuidedPixelSampler
 from nerfseg_ns.data.labelled_crops import LabelledCrops
 from nerfseg_ns.data.labelled_rays import LabelledRays
 from nerfseg_ns.data.photo_cache import PhotoCache
@@ -50,11 +51,12 @@ class LabelledDataManagerConfig(VanillaDataManagerConfig):
     """Rays of the batch that is evaluated during training."""
     num_labelled: int = 0
     """Labelled training photos whose labels are learnt, evenly chosen; 0 takes all. Set it to see how many labels a
-    scene needs."""
+    scene needs: from the first step, where labels guide stage 1."""
 
 
 class LabelledDataManager(VanillaDataManager[LabelledDataset]):
-    """Serves pixels of all photos in stage 1 and of labelled pixels in stage 2, both with the photo's colour.
+    """Serves pixels of all photos in stage 1 (more of labelled ones, if they guide it) and labelled ones in stage 2,
+    all with the photo's colour.
 
     Args:
         config: of the data manager.
@@ -112,8 +114,8 @@ class LabelledDataManager(VanillaDataManager[LabelledDataset]):
             self.labelled_rays = None
         for prefix in ("train", "eval"):
             sampler = getattr(self, f"{prefix}_pixel_sampler")
-            if sampler is not None:
-                sampler.is_guided = is_guided
+            if isinstance(sampler, GuidedPixelSampler):
+                sampler.is_guided = is_guided and prefix == "train"
             if sampler is None or sampler.stage is stage:
                 continue
             sampler.set_stage(stage)

@@ -1,11 +1,12 @@
 """Batches for learning colours and labels together in stage 1: pixels of any photo, and labelled ones."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Dict, Type
 
 import torch
 
 from nerfseg_ns.data.pixel_sampler import StagedPixelSampler, StagedPixelSamplerConfig
+from nerfseg_ns.errors import SceneError
 from nerfseg_ns.training.stages import Stage
 
 
@@ -26,16 +27,27 @@ class GuidedPixelSampler(StagedPixelSampler):
     Args:
         config: how much is labelled.
         **kwargs: as for nerfstudio's `PixelSampler`.
+
+    Attributes:
+        is_guided: labels take part in stage 1.
+
+    Raises:
+        SceneError: the share is none.
     """
 
     config: GuidedPixelSamplerConfig
+    is_guided: bool = False
 
     def __init__(self, config: GuidedPixelSamplerConfig, **kwargs) -> None:
         super().__init__(config, **kwargs)
+        if not 0 <= config.labelled_share < 1:
+            raise SceneError(
+                f"pipeline.datamanager.pixel-sampler.labelled-share is {config.labelled_share}; give a share from 0 to "
+                "below 1."
+            )
         count = round(config.labelled_share * self.num_rays_per_batch)
         counts = {Stage.IMPLICIT: self.num_rays_per_batch - count, Stage.SEMANTIC: count}
-        plain = StagedPixelSamplerConfig(contrast_share=config.contrast_share)
-        self._parts = [_sampler(plain, stage, count, kwargs) for stage, count in counts.items() if count]
+        self._parts = [_sampler(config, stage, count, kwargs) for stage, count in counts.items() if count]
 
     def set_stage(self, stage: Stage) -> None:
         super().set_stage(stage)
@@ -49,8 +61,10 @@ class GuidedPixelSampler(StagedPixelSampler):
         return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
 
-def _sampler(config: StagedPixelSamplerConfig, stage: Stage, count: int, options: Dict) -> StagedPixelSampler:
-    """A sampler of so many pixels for a stage."""
-    sampler = config.setup(**{**options, "num_rays_per_batch": count})
+def _sampler(config: GuidedPixelSamplerConfig, stage: Stage, count: int, options: Dict) -> StagedPixelSampler:
+    """A plain sampler of so many pixels for a stage, with the same settings."""
+    shared = {item.name: getattr(config, item.name) for item in fields(StagedPixelSamplerConfig)}
+    plain = StagedPixelSamplerConfig(**{**shared, "_target": StagedPixelSampler})
+    sampler = plain.setup(**{**options, "num_rays_per_batch": count})
     sampler.set_stage(stage)
     return sampler

@@ -1,4 +1,7 @@
-"""Which pixels a training batch is made of: any of all photos in stage 1, labelled ones only in stage 2."""
+"""Which pixels a training batch is made of: any of all photos in stage 1, labelled ones only in stage 2.
+
+For a stage 1 that labels guide see `guided_sampler`.
+"""
 
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -39,13 +42,11 @@ class StagedPixelSampler(PixelSampler):
 
     Attributes:
         stage: what the pixels are for.
-        is_guided: labels take part in stage 1.
         is_shared: several processes train together, all of them on these photos: in the semantic stage each draws from
             its own share of the labelled pixels.
     """
 
     stage: Stage = Stage.IMPLICIT
-    is_guided: bool = False
     is_shared: bool = False
 
     def __init__(self, config: StagedPixelSamplerConfig, **kwargs) -> None:

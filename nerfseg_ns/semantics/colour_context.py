@@ -12,10 +12,12 @@ from jaxtyping import Float, Int
 from nerfstudio.configs.base_config import InstantiateConfig
 from torch import Tensor, nn
 
+from nerfseg_ns.errors import SceneError
 from nerfseg_ns.semantics.losses import label_loss
 
 FLOOR = 0.1
-"""Share of an opinion that is spread over all classes before opinions are multiplied: none can rule a class out."""
+"""Share of an opinion that is spread over all classes before opinions are multiplied: none can rule a class out. The
+context's has a floor of its own below it, for it learns from smoothed labels."""
 TILE = 512
 """Pixels, both ways, that are classified at once."""
 DILATIONS = (1, 1, 2, 4)
@@ -34,13 +36,14 @@ class ColourContextConfig(InstantiateConfig):
     _target: Type = field(default_factory=lambda: ColourContext)
     weight: float = 0.0
     """How much they count beside what the scene's geometry knows, which counts 1. 0 leaves them out, as in the paper; a
-    half makes borders follow the image's. Lower it where classes look alike, or where the light changes."""
+    half makes borders follow the image's. Lower it where classes look alike, where the light changes, or where views
+    are rendered at other resolutions than the photos have: the window is 17 pixels wide in any of them."""
     width: int = 32
     """Channels. More for many labelled photos."""
     crops: int = 2
-    """Pieces of labelled photos that a step of stage 2 learns from."""
+    """Pieces of labelled photos that a step of stage 2 learns from. More where very much is labelled."""
     crop_size: int = 64
-    """Pixels, both ways, of a piece."""
+    """Pixels, both ways, of a piece. Larger ones take longer, and hold more of one photo and less of others."""
     label_smoothing: float = 0.1
     """As in the semantic stage."""
     class_balance: float = 0.5
@@ -56,10 +59,15 @@ class ColourContext(nn.Module):
 
     Attributes:
         draw: gives the pieces of labelled photos of a step; None where there is nothing to learn from.
+
+    Raises:
+        SceneError: a size is none.
     """
 
     def __init__(self, config: ColourContextConfig, num_classes: int) -> None:
         super().__init__()
+        if min(config.crops, config.crop_size, config.width) < 1:
+            raise SceneError("pipeline.model.colour-context: crops, crop-size and width have to be at least 1.")
         self.config = config
         self.layers = nn.ModuleList(
             [_layer(config.width if i else 3, config.width, dilation) for i, dilation in enumerate(DILATIONS)]
@@ -101,7 +109,7 @@ class ColourContext(nn.Module):
 
     @torch.no_grad()
     def classify(self, image: Float[Tensor, "height width 3"]) -> Float[Tensor, "height width classes"]:
-        """Logits of a whole image, in pieces that overlap: memory does not grow with it."""
+        """Logits of a whole image, in pieces that overlap, so that the features of one piece only are in memory."""
         batch = image.movedim(-1, 0)[None]
         rows = [
             torch.cat([self(batch[..., y, x])[0, :, inner_y, inner_x] for x, inner_x in _tiles(image.shape[1])], dim=2)

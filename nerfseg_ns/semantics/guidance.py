@@ -22,7 +22,8 @@ class GuidanceConfig(InstantiateConfig):
     weight: float = 0.0
     """Weight of the labels' cross-entropy beside the colours' loss in stage 1. 0 learns the scene from the photos
     alone, as in the paper; a hundredth makes labelled things stand out from what lies behind them. Labels that come
-    after stage 1 change nothing of it."""
+    after stage 1 change nothing of it. Labelled pixels are drawn for it by a `GuidedPixelSamplerConfig`, as
+    nerfseg-fast has it; without, only those guide that are met by chance."""
     logits: SampleLogitsConfig = field(default_factory=SampleLogitsConfig)
     """How labels are read from the field in stage 1; stage 2 has modules of its own."""
     label_smoothing: float = 0.0

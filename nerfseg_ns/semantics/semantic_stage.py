@@ -22,7 +22,8 @@ class SemanticStageConfig(InstantiateConfig):
     ray_convolution: bool = True
     """Convolve the semantic features along each ray (R). Off only to measure what it brings."""
     colour_radiance: bool = True
-    """Give the classifier the colour of the pixel (C). Switch off where colours mislead, as in changing light."""
+    """Give the classifier the colour of the pixel (C). Switch off where colours mislead, as in changing light, and
+    `pipeline.model.colour-context.weight` with it."""
     hidden_dim: int = 256
     """Inner width of the Seg-MLP (256 in the paper); smaller is faster."""
     feature_dim: int = 128

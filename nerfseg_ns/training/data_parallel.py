@@ -1,5 +1,6 @@
 """Training on several processes, each with a copy of the model and rays of its own, through torch.distributed."""
 
+import torch
 from jaxtyping import Shaped
 from nerfstudio.utils import comms
 from torch import Tensor, nn
@@ -21,6 +22,14 @@ def shard(items: Shaped[Tensor, "items *rest"]) -> Shaped[Tensor, "share *rest"]
     """
     rank, world_size = comms.get_rank(), comms.get_world_size()
     return items if len(items) < world_size else items[rank::world_size].contiguous()
+
+
+def shared_seed() -> int:
+    """A seed that is the same in all processes: that of the first one's random numbers. All have to ask for it."""
+    seeds = [torch.initial_seed() % 2**31]
+    if comms.get_world_size() > 1:
+        torch.distributed.broadcast_object_list(seeds, src=0)
+    return seeds[0]
 
 
 def data_parallel(model: nn.Module) -> DistributedDataParallel:

@@ -4,8 +4,6 @@ On a CPU torch gives each entry of the batch to one thread, and a grid is a batc
 work: the points without gradients, the channels with them. A share of the points would need a whole grid of gradients.
 """
 
-import math
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -26,7 +24,7 @@ def interpolate(grid: Float[Tensor, "channels *cells"], positions: Float[Tensor,
     (count, dims), channels = positions.shape, len(grid)
     ones = [1] * (dims - 1)
     if torch.is_grad_enabled():
-        shares = math.gcd(threads, channels)
+        shares = max(share for share in range(1, threads + 1) if channels % share == 0)
         batch = grid.unflatten(0, (shares, -1))
         return _sample(batch, positions.expand(shares, *ones, -1, -1)).flatten(0, 1)
     shares = threads if count % threads == 0 else 1

@@ -1,4 +1,4 @@
-"""Labels carried over through the rendered depth: what the geometry alone gives, with nothing learnt of the labels."""
+"""Labels carried over through the rendered depth: what the geometry alone gives."""
 
 from __future__ import annotations
 
