@@ -72,8 +72,8 @@ def test_pieces_are_of_labelled_photos(size, small_town, make_trainer):
     views = manager.train_dataset.label_maps.labelled
     photos = [manager.train_dataset.get_data(view) for view in views]
     inner = min(size, 48)
-    for _ in range(3):
-        images, labels = drawn()
+    for number in range(3):
+        images, labels = drawn(number)
         assert images.shape == (6, 3, size, size) and labels.shape == (6, size, size)
         for image, label in zip(images, labels, strict=True):
             assert (label[inner:] == IGNORE_INDEX).all() and (label[:, inner:] == IGNORE_INDEX).all()
@@ -105,23 +105,31 @@ def test_what_masks_hide_is_not_labelled_in_pieces(as_list):
     sampler = StagedPixelSampler(StagedPixelSamplerConfig(), num_rays_per_batch=5)
     sampler.set_stage(Stage.SEMANTIC)
     crops = LabelledCrops(Photos, itertools.repeat(batch), sampler, 24)
-    for _ in range(5):
-        images, labels = crops.draw()
+    for number in range(5):
+        images, labels = crops.draw(number)
         assert images.shape == (5, 3, 24, 24) and set(labels.unique().tolist()) == {2, IGNORE_INDEX}
 
 
-def test_pieces_come_again_with_the_seed_only(small_town, make_trainer):
+def test_pieces_come_again_with_their_number_only(small_town, make_trainer):
     """And drawing them leaves all other random numbers as they would be."""
-    manager = make_trainer(small_town, 4, 4).pipeline.datamanager
-    drawn = []
-    for seed in (5, 5, 6):
-        torch.manual_seed(seed)
-        draw = manager.labelled_crops(2, 16).draw
-        drawn.append([draw()[0], draw()[0], torch.rand(3)])
+    draw = make_trainer(small_town, 4, 4).pipeline.datamanager.labelled_crops(2, 16).draw
     torch.manual_seed(5)
-    assert torch.equal(drawn[0][2], torch.rand(3))
-    assert all(torch.equal(one, other) for one, other in zip(drawn[0], drawn[1], strict=True))
-    assert not torch.equal(drawn[0][0], drawn[2][0]) and not torch.equal(drawn[0][0], drawn[0][1])
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    first, other = draw(7)[0], draw(8)[0]
+    assert torch.equal(expected, torch.rand(3))
+    assert torch.equal(first, draw(7)[0]) and not torch.equal(first, other)
+
+
+def test_a_run_goes_on_with_the_next_pieces(small_town, make_trainer, step_trainer):
+    torch.manual_seed(3)
+    trainer = make_trainer(small_town, 1, 5)
+    step_trainer(trainer, range(4))
+    first = int(trainer.pipeline.model.colour_context.next_draw)
+    trainer.save_checkpoint(3)
+    resumed = make_trainer(small_town, 1, 5, load_dir=trainer.checkpoint_dir, timestamp="later")
+    step_trainer(resumed, range(4, 5))
+    assert int(resumed.pipeline.model.colour_context.next_draw) == first + 1 > 3
 
 
 @pytest.mark.parametrize("option", ["crops", "crop_size", "width"])

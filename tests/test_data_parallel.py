@@ -85,7 +85,7 @@ def observe_step(trainer: StagedTrainer, step: int) -> dict:
     pipeline._model = wrapped
     torch.set_rng_state(numbers)
     if model.stage is Stage.SEMANTIC and model.colour_context is not None:
-        model.colour_context.draw.__self__._count -= 1  # the same pieces of photos again
+        model.colour_context.next_draw -= 1  # the same pieces of photos again
     trainer.train_iteration(step)
     return {
         "losses": set(losses),

@@ -10,7 +10,6 @@ from torch.nn.functional import pad
 from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.data.pixel_sampler import StagedPixelSampler
 from nerfseg_ns.labels.classes import IGNORE_INDEX
-from nerfseg_ns.training.data_parallel import shared_seed
 
 GAIN, OFFSET = 0.1, 0.05
 """How far a piece's colours are changed, channel by channel: a standard deviation of factor and addition."""
@@ -18,9 +17,6 @@ GAIN, OFFSET = 0.1, 0.05
 
 class LabelledCrops:
     """Square pieces of photos, each around a labelled pixel, some mirrored, with the light changed a little.
-
-    The pieces are the same in all processes that train together (as long as all labelled photos are in memory): what a
-    network counts of them stays the same too. They depend on the seed of the run.
 
     Args:
         dataset: of the photos.
@@ -33,14 +29,17 @@ class LabelledCrops:
         self, dataset: LabelledDataset, batches: Iterator[Dict], sampler: StagedPixelSampler, size: int
     ) -> None:
         self.dataset, self.batches, self.sampler, self.size = dataset, batches, sampler, size
-        self._seed, self._count = shared_seed(), 0
 
-    def draw(self) -> Tuple[Float[Tensor, "crops 3 size size"], Int[Tensor, "crops size size"]]:
-        """Pieces and their class indices, IGNORE_INDEX where nothing is labelled."""
+    def draw(self, number: int) -> Tuple[Float[Tensor, "crops 3 size size"], Int[Tensor, "crops size size"]]:
+        """Pieces and their class indices, IGNORE_INDEX where nothing is labelled.
+
+        Args:
+            number: of the draw. The same number gives the same pieces (as long as all labelled photos are in memory):
+                processes that train together learn from the same ones, so that what they count of them stays equal.
+        """
         batch = next(self.batches)
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(self._seed + self._count)
-            self._count += 1
+            torch.default_generator.manual_seed(number)
             return self._draw(batch)
 
     def _draw(self, batch: Dict) -> Tuple[Tensor, Tensor]:

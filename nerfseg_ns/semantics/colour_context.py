@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.semantics.losses import label_loss
+from nerfseg_ns.training.data_parallel import shared_seed
 
 FLOOR = 0.1
 """Share of an opinion that is spread over all classes before opinions are multiplied: none can rule a class out. The
@@ -58,7 +59,10 @@ class ColourContext(nn.Module):
         num_classes: number of classes.
 
     Attributes:
-        draw: gives the pieces of labelled photos of a step; None where there is nothing to learn from.
+        draw: gives the pieces of labelled photos of a step, always the same ones for the same number; None where there
+            is nothing to learn from.
+        next_draw: the number for the next step, -1 before the first one. It is in the checkpoint: a run that is resumed
+            goes on as if it had not been interrupted.
 
     Raises:
         SceneError: a size is none.
@@ -74,7 +78,8 @@ class ColourContext(nn.Module):
         )
         self.dropout = nn.Dropout2d(0.1)
         self.head = nn.Conv2d(3 * config.width, num_classes, 1)
-        self.draw: Optional[Callable[[], Crops]] = None
+        self.draw: Optional[Callable[[int], Crops]] = None
+        self.register_buffer("next_draw", torch.tensor(-1))
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Float[Tensor, "images 3 height width"]) -> Float[Tensor, "images classes height width"]:
@@ -89,7 +94,9 @@ class ColourContext(nn.Module):
         """Logits [pixels, classes] and labels [pixels] of pieces of labelled photos, as `get_loss` takes them."""
         if self.draw is None:
             return {}
-        images, labels = (tensor.to(device) for tensor in self.draw())
+        number = shared_seed() if self.next_draw < 0 else int(self.next_draw)
+        self.next_draw.fill_(number + 1)
+        images, labels = (tensor.to(device) for tensor in self.draw(number))
         return {"context_logits": self(images).movedim(1, -1).flatten(0, -2), "context_labels": labels.flatten()}
 
     def get_loss(self, logits: Float[Tensor, "pixels classes"], labels: Int[Tensor, "pixels"]) -> Float[Tensor, ""]:
