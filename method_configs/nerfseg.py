@@ -18,7 +18,7 @@ nerfseg = MethodSpecification(
         steps_per_save=5000,
         pipeline=NerfSegPipelineConfig(
             datamanager=LabelledDataManagerConfig(train_num_rays_per_batch=1024),
-            model=NerfSegModelConfig(geometry=NeRFPPGeometryConfig(skip_weight=1e-3), eval_num_rays_per_chunk=1024),
+            model=NerfSegModelConfig(geometry=NeRFPPGeometryConfig(skip_weight=1e-3)),
             stages=StageScheduleConfig(implicit_steps=300_000, semantic_steps=20_000),
             labelled_rays=LabelledRaysConfig(max_megabytes=0),  # a ray takes 300 times the memory of nerfseg-fast's
         ),

@@ -46,7 +46,6 @@ nerfseg_fast = MethodSpecification(
                 ),
                 colour_context=ColourContextConfig(weight=0.5),
                 training_colour="mixed",
-                eval_num_rays_per_chunk=2048,
             ),
             stages=StageScheduleConfig(
                 implicit_steps=5500,

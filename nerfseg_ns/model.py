@@ -54,8 +54,8 @@ class NerfSegModelConfig(ModelConfig):
     render_precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of the networks while a view is rendered; training is not affected. bfloat16 is faster on a GPU and on
     CPUs that compute with it (AVX-512 BF16, AMX), and changes a few pixels in a thousand."""
-    eval_num_rays_per_chunk: int = 4096
-    """Rays rendered at once; less where memory is short."""
+    eval_num_rays_per_chunk: int = 0
+    """Rays of a view that are rendered at once; 0 takes what suits geometry and device. Fewer where memory is short."""
 
     def __setstate__(self, state: Dict[str, Any]) -> None:
         """Options that an older run's config.yml does not have yet are as in the paper: they were not there."""
@@ -103,6 +103,12 @@ class NerfSegModel(Model):
         if config.colour_context.weight > 0:
             self.colour_context = config.colour_context.setup(num_classes=count).to(device)
         self.viewer_legend.content = legend(self.class_names, label_maps.table.colors)
+
+    @property
+    def rays_per_chunk(self) -> int:
+        """Rays of a view that are rendered at once."""
+        suitable = self.geometry.rays_per_chunk
+        return self.config.eval_num_rays_per_chunk or suitable.get(self.device.type, suitable["cpu"])
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
         groups = {**self.geometry.get_param_groups(), SEMANTIC_GROUP: list(self.semantics.parameters())}
@@ -226,6 +232,7 @@ class NerfSegModel(Model):
     @torch.no_grad()
     def get_outputs_for_camera_ray_bundle(self, camera_ray_bundle: RayBundle) -> Dict[str, Tensor]:
         """As nerfstudio's, with what the view looks like taken into its labels."""
+        self.config.eval_num_rays_per_chunk = self.rays_per_chunk
         outputs = super().get_outputs_for_camera_ray_bundle(camera_ray_bundle)
         if self.colour_context is None or self.stage is Stage.IMPLICIT or self.training:
             return outputs

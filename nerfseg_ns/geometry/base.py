@@ -6,7 +6,7 @@ Letters used in the shapes: ``rays`` the rays of a batch, ``samples`` the sample
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields
-from typing import Any, Dict, List, Tuple, Type, Union
+from typing import Any, ClassVar, Dict, List, Tuple, Type, Union
 
 import torch
 from jaxtyping import Bool, Float
@@ -73,9 +73,12 @@ class Geometry(nn.Module, ABC):
 
     Attributes:
         levels: layout of the cascade levels, coarse to fine; the last one gives the outputs.
+        rays_per_chunk: rays of a view that are rendered at once, by the type of the device: as many as a CPU's caches
+            hold, and enough to keep a GPU busy.
     """
 
     levels: Tuple[LevelLayout, ...]
+    rays_per_chunk: ClassVar[Dict[str, int]] = {"cpu": 1024, "cuda": 4096}
 
     @abstractmethod
     def forward(self, ray_bundle: RayBundle) -> List[RenderedLevel]:

@@ -97,6 +97,7 @@ class GridGeometry(Geometry):
     """
 
     config: GridGeometryConfig
+    rays_per_chunk = {"cpu": 2048, "cuda": 32_768}
 
     def __init__(self, config: GridGeometryConfig) -> None:
         super().__init__()

@@ -39,7 +39,7 @@ def _joint_model(method: NerfSegModelConfig) -> JointModelConfig:
     """The joint model with the means of a method."""
     stage = method.semantics
     heads = SampleLogitsConfig(position_resolutions=stage.position_resolutions, position_dropout=stage.position_dropout)
-    joint = JointModelConfig(geometry=method.geometry, eval_num_rays_per_chunk=method.eval_num_rays_per_chunk)
+    joint = JointModelConfig(geometry=method.geometry)
     joint.guidance.logits = heads
     joint.guidance.label_smoothing, joint.guidance.class_balance = stage.label_smoothing, stage.class_balance
     return joint

@@ -51,7 +51,7 @@ class TransferContestant(Contestant):
         pixels = LabelledPixels(manager.train_dataset, manager.train_ray_generator)
         points, labels = [], []
         for view, count in pixels.share_out(len(pixels)):
-            for rays, batch in pixels.rays(view, count, model.config.eval_num_rays_per_chunk):
+            for rays, batch in pixels.rays(view, count, model.rays_per_chunk):
                 points.append(lift(rays, model(rays)["depth"]))
                 labels.append(batch["semantics"][:, 0].cpu().numpy())
         return NearestLabels(np.concatenate(points), np.concatenate(labels), len(model.class_names))
