@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from io import StringIO
+from math import nan
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -172,6 +173,21 @@ def test_scores_by_the_number_of_labels():
     assert table_after(text, "mIoU, per cent")["U-Net", "observed"] == {"a": "50.0"}
     by_labels = table_after(text, "mIoU by the number of labelled photos, per cent")
     assert by_labels["U-Net", "observed"] == {"1": "20.0", "2": "30.0", "4": "50.0"}
+
+
+def test_an_unfinished_comparison_is_about_the_label_counts_that_are_there(tmp_path):
+    rows = [row("a", "unet", "observed", 0, value, labels) for labels, value in ((1, 0.2), (2, 0.3))]
+    comparison = Comparison(rows, ("unet", "fast"), ["a"], [1, 2, 4, 0], 1)
+    found = table_after(tables(comparison, ""), "mIoU, per cent")
+    assert found == {("U-Net", "observed"): {"a": "30.0"}} and comparison.labels == [1, 2]
+    draw(comparison, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").exists()
+
+
+def test_a_score_that_is_no_number_is_told_as_such():
+    rows = [row(scene, "unet", "observed", 0, 0.5, calibration_error=error) for scene, error in zip("ab", (nan, 0.1))]
+    others = table_after(tables(Comparison(rows, ("unet",), ["a", "b"], [0], 1), ""), "Other scores")
+    assert "nan" in others["U-Net", "observed"]["calibration error"]
 
 
 def test_classes_are_averaged_where_they_occur():

@@ -70,6 +70,38 @@ def test_frame_finds_the_slab_whatever_its_pose_and_scale(seed, scale):
     assert (frame.to_box(cameras)[:, 2] > 1).all()
 
 
+def along_the_horizon(frame: SceneFrame, tilts: torch.Tensor) -> RayBundle:
+    """Rays from above the slab, at so small angles to it that they leave its surroundings before they reach it."""
+    turns = torch.linspace(0, 6, len(tilts))
+    ground = torch.stack([turns.cos(), turns.sin(), -tilts], dim=-1)
+    origins = frame.centre + 4 * frame.half_size[2] * frame.rotation[2].expand(len(tilts), 3)
+    area = torch.full((len(tilts), 1), 1e-4)
+    return RayBundle(origins, torch.nn.functional.normalize(ground @ frame.rotation, dim=-1), area)
+
+
+def test_rays_that_miss_the_frame_have_no_length():
+    frame = fitted(1)
+    rays = along_the_horizon(frame, torch.logspace(-9, -3, 60))
+    near, far, through_ground = frame.intersect(rays.origins, rays.directions)
+    assert (near == 0).all() and (far == 0).all() and not through_ground.any()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rays_along_the_horizon_teach_nothing_wild(seed):
+    """Where they meet the slab's height, numbers are too coarse for a sample's length: the losses had no bounds."""
+    torch.manual_seed(seed)
+    geometry = GridGeometryConfig(resolutions=(16, 32)).setup()
+    geometry.frame.load_state_dict(fitted(seed).state_dict())
+    torch.nn.init.uniform_(geometry.proposal.grid, 0, 3)
+    geometry.train()
+    rays = along_the_horizon(geometry.frame, torch.logspace(-8, -4, 200))
+    losses = geometry.get_losses(geometry(rays), torch.zeros(200, 3), step=600)
+    assert 0 <= losses["interlevel_loss"] < 1e-3 and 0 <= losses["distortion_loss"] < 1e-3
+    sum(losses.values()).backward()
+    grads = [values.grad for values in geometry.parameters() if values.grad is not None]
+    assert grads and all(torch.isfinite(grad).all() and grad.abs().max() < 10 for grad in grads)
+
+
 def test_frame_travels_in_the_state_dict():
     frame, other = fitted(3), SceneFrame()
     other.load_state_dict(frame.state_dict())

@@ -8,6 +8,7 @@ from conftest import small_config
 from torch import nn
 
 from nerfseg_ns.geometry.base import Geometry, GeometryConfig, LevelLayout, RaySegment, RenderedLevel
+from nerfseg_ns.geometry.grid import GridGeometry
 from nerfseg_ns.training.stages import Stage
 
 
@@ -63,3 +64,13 @@ def test_no_perceptual_network_is_built(fast_pipeline):
     """nerfstudio's models build LPIPS, whose weights are downloaded; without a network that is a crash."""
     assert "torchmetrics.image.lpip" not in {type(module).__module__ for module in fast_pipeline.modules()}
     assert not any("alex" in name for name, _ in fast_pipeline.named_parameters())
+
+
+def test_views_are_rendered_in_pieces_that_suit_geometry_and_device(small_town, make_trainer):
+    model = make_trainer(small_town, 3, 3).pipeline.model
+    assert model.config.eval_num_rays_per_chunk == 0 and model.rays_per_chunk == GridGeometry.rays_per_chunk["cpu"]
+    model.config.eval_num_rays_per_chunk = 100
+    assert model.rays_per_chunk == 100
+    model.config.eval_num_rays_per_chunk = 0
+    model.geometry = GroundPlane(GroundPlaneConfig())
+    assert model.rays_per_chunk == Geometry.rays_per_chunk["cpu"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import fmean, stdev
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+
+import numpy as np
 
 from nerfseg_ns.compare.config import CompareConfig
 from nerfseg_ns.compare.folder import PROPAGATED, CompareFolder, Result
@@ -54,7 +55,7 @@ class Spread:
         values = list(values)
         if not values:
             return None
-        return cls(fmean(values), stdev(values) if len(values) > 1 else None, values)
+        return cls(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None, values)
 
 
 class Comparison:
@@ -64,7 +65,7 @@ class Comparison:
         rows: in any order.
         methods: in the order of the tables.
         scenes: in the order of the tables.
-        labels: numbers of labelled photos; 0: all.
+        labels: numbers of labelled photos; 0: all. Those of which there is no row yet are left out.
         repeats: seeds of each.
     """
 
@@ -72,14 +73,15 @@ class Comparison:
         self, rows: Sequence[Row], methods: Sequence[str], scenes: Sequence[str], labels: Sequence[int], repeats: int
     ) -> None:
         self.rows, self.scenes, self.repeats = list(rows), list(scenes), repeats
-        self.labels = sorted(labels, key=lambda count: count or float("inf"))
+        known = {row.labels for row in self.rows} & set(labels)
+        self.labels = sorted(known, key=lambda count: count or float("inf"))
         found = {row.line for row in rows}
         every = [(method, colour) for method in methods for colour in METHODS[method].colours]
         self.lines: List[Line] = [line for line in every if line in found]
 
     @property
     def reference(self) -> int:
-        """The number of labels that the tables are for: the largest."""
+        """The number of labels that the tables are for: the largest that anything is known of."""
         return self.labels[-1]
 
     def spread(

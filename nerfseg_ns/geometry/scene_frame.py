@@ -108,7 +108,7 @@ class SceneFrame(nn.Module):
         """Where rays enter and leave the frame, and whether they leave through the ground of the core.
 
         Returns:
-            Distances of entry and exit (equal where the ray misses the frame), and the mask.
+            Distances of entry and exit (both 0 where the ray misses the frame), and the mask.
         """
         origin = self.to_box(origins)
         direction = self._rotate(directions) / self.half_size
@@ -117,9 +117,12 @@ class SceneFrame(nn.Module):
         t0, t1 = (-bound - origin) / direction, (bound - origin) / direction
         near = torch.minimum(t0, t1).amax(dim=-1, keepdim=True).clamp(min=0.0)
         far = torch.maximum(t0, t1).amin(dim=-1, keepdim=True)
-        far = torch.maximum(far, near)
+        # A ray along the horizon enters the slab's height millions of units away. Samples there would have lengths of
+        # either sign, from rounding alone, and losses without bounds; samples at 0 have none.
+        hits = far > near
+        near, far = near * hits, far * hits
         leave = origin + far * direction
-        through_ground = (far > near) & (leave[..., 2:] < -0.999) & (leave[..., :2].abs().amax(-1, keepdim=True) < 1.0)
+        through_ground = hits & (leave[..., 2:] < -0.999) & (leave[..., :2].abs().amax(-1, keepdim=True) < 1.0)
         return near, far, through_ground
 
     def _rotate(self, vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:

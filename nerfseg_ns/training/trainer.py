@@ -3,7 +3,7 @@
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Optional, Type
+from typing import Dict, Literal, Optional, Tuple, Type
 
 from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
@@ -11,11 +11,13 @@ from nerfstudio.utils import comms
 from nerfstudio.utils.decorators import check_viewer_enabled
 from nerfstudio.utils.rich_utils import CONSOLE
 from nerfstudio.viewer.viewer import Viewer
+from torch import Tensor
 
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.geo.georeference import FILE_NAME, METADATA_KEY
 from nerfseg_ns.training.callback import LABEL_GROUPS
 from nerfseg_ns.training.checkpoints import find_checkpoint, read_checkpoint, require_finished_stage1
+from nerfseg_ns.training.finite import CHECK_EVERY, require_finite_losses, require_finite_parameters
 from nerfseg_ns.utils.memory import keep_freed_memory
 
 
@@ -82,6 +84,16 @@ class StagedTrainer(Trainer):
         if self.training_state == "completed":
             self.training_state = "training"
         super().train()
+
+    def train_iteration(self, step: int) -> Tuple[Tensor, Dict[str, Tensor], Dict[str, Tensor]]:
+        loss, losses, metrics = super().train_iteration(step)
+        if step % CHECK_EVERY == 0 and not self.mixed_precision:  # which leaves out steps whose numbers overflow
+            require_finite_losses(losses, step)
+        return loss, losses, metrics
+
+    def save_checkpoint(self, step: int) -> None:
+        require_finite_parameters(self.pipeline.model.named_parameters(), step)
+        super().save_checkpoint(step)
 
     def learn_labels_again(self) -> None:
         """Has the labels read anew, and stage 2 begun anew where it had begun. Returns at once; for any thread."""
