@@ -147,6 +147,10 @@ class NerfSegModel(Model):
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.stage is Stage.IMPLICIT):
             return self.geometry(ray_bundle)
 
+    def render_colours(self, ray_bundle: RayBundle) -> Float[Tensor, "rays 3"]:
+        """Colours of rays, 0 to 1."""
+        return self.render(ray_bundle)[-1].rgb.clamp(0.0, 1.0)
+
     @torch.no_grad()
     def freeze_rays(self, ray_bundle: RayBundle, batch: Dict[str, Tensor]) -> FrozenRays:
         """Renders labelled rays once, for all the steps of stage 2 that they are drawn in.

@@ -11,11 +11,14 @@ from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineC
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from nerfseg_ns.data.datamanager import LabelledDataManager, LabelledDataManagerConfig
+from nerfseg_ns.data.labelled_crops import LabelledCrops
 from nerfseg_ns.data.labelled_pixels import LabelledPixels
 from nerfseg_ns.data.labelled_rays import LabelledRays, LabelledRaysConfig
+from nerfseg_ns.data.rendered_windows import WindowRenderer
 from nerfseg_ns.errors import SceneError, show_plainly
 from nerfseg_ns.evaluation.shared_views import own_views, put_together
 from nerfseg_ns.model import NerfSegModel, NerfSegModelConfig
+from nerfseg_ns.semantics.colour_context import ColourContextConfig
 from nerfseg_ns.training.callback import staged_callback
 from nerfseg_ns.training.data_parallel import data_parallel
 from nerfseg_ns.training.stages import Stage, StageScheduleConfig
@@ -96,8 +99,20 @@ class NerfSegPipeline(VanillaPipeline):
         """Before the first step of stage 2, readies the labels for all its steps; afterwards does nothing."""
         context = self.model.colour_context
         if context is not None and context.draw is None and self.model.stage is Stage.SEMANTIC:
-            context.draw = self.datamanager.labelled_crops(context.config.crops, context.config.crop_size).draw
+            context.draw = self._context_crops(context.config).draw
         self._keep_labelled_rays()
+
+    def _context_crops(self, config: ColourContextConfig) -> LabelledCrops:
+        """Pieces of labelled photos, a share of them as the learnt scene shows them."""
+        manager = self.datamanager
+        crops = manager.labelled_crops(config.crops, config.crop_size)
+        if config.rendered_share > 0 and config.rendered_pixels > 0:
+            renderer = WindowRenderer(
+                manager.train_dataset, manager.train_ray_generator, self.model.render_colours, self.model.rays_per_chunk
+            )
+            crops.rendered = renderer.windows(config.rendered_pixels, config.crop_size)
+            crops.rendered_share = config.rendered_share
+        return crops
 
     def _keep_labelled_rays(self) -> None:
         manager, config = self.datamanager, self.config.labelled_rays

@@ -6,8 +6,10 @@ import pytest
 import torch
 from runs import same, snapshot
 
+from nerfseg_ns.data import labelled_crops
 from nerfseg_ns.data.labelled_crops import LabelledCrops
 from nerfseg_ns.data.pixel_sampler import StagedPixelSampler, StagedPixelSamplerConfig
+from nerfseg_ns.data.rendered_windows import RenderedWindow
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.semantics import colour_context
@@ -108,6 +110,34 @@ def test_what_masks_hide_is_not_labelled_in_pieces(as_list):
     for number in range(5):
         images, labels = crops.draw(number)
         assert images.shape == (5, 3, 24, 24) and set(labels.unique().tolist()) == {2, IGNORE_INDEX}
+    crops.rendered_share = 1.0
+    crops.rendered = {view: RenderedWindow(3, 2, torch.full((15, 15, 3), 5.0)) for view in (3, 7)}
+    images, labels = crops.draw(0)
+    assert (images > 3).any() and set(labels.unique().tolist()) == {2, IGNORE_INDEX}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_share_of_the_pieces_is_rendered(share, monkeypatch):
+    """Colours say where they are from: rendered ones have another blue. Labels are those of the same places."""
+    monkeypatch.setattr(labelled_crops, "GAIN", 0.0)
+    monkeypatch.setattr(labelled_crops, "OFFSET", 0.0)
+    places = torch.stack(torch.meshgrid(torch.arange(40), torch.arange(50), indexing="ij"), dim=-1)
+    photo = torch.cat([places, torch.zeros_like(places[..., :1])], dim=-1).byte()
+    labels = ((places[..., :1] + 3 * places[..., 1:]) % 7).byte()
+    batch = {"image": photo[None], "semantics": labels[None], "image_idx": torch.tensor([4])}
+    sampler = StagedPixelSampler(StagedPixelSamplerConfig(), num_rays_per_batch=40)
+    sampler.set_stage(Stage.SEMANTIC)
+    crops = LabelledCrops(Photos, itertools.repeat(batch), sampler, 8)
+    window = photo[5:35, 10:50].float() / 255
+    window[..., 2] = 1.0
+    crops.rendered, crops.rendered_share = {4: RenderedWindow(5, 10, window)}, share
+    images, found = crops.draw(0)
+    blues = images[:, 2].flatten(1)
+    assert ((blues == 0) | (blues == 1)).all() and (blues.amin(dim=1) == blues.amax(dim=1)).all()
+    rendered = int(blues[:, 0].sum())
+    assert {0.0: rendered == 0, 0.5: 5 <= rendered <= 25, 1.0: 15 <= rendered < 40}[share]
+    row, column = (255 * images[:, :2]).round().long().unbind(dim=1)
+    assert torch.equal(found, (row + 3 * column) % 7)
 
 
 def test_pieces_come_again_with_their_number_only(small_town, make_trainer):
@@ -130,6 +160,12 @@ def test_a_run_goes_on_with_the_next_pieces(small_town, make_trainer, step_train
     resumed = make_trainer(small_town, 1, 5, load_dir=trainer.checkpoint_dir, timestamp="later")
     step_trainer(resumed, range(4, 5))
     assert int(resumed.pipeline.model.colour_context.next_draw) == first + 1 > 3
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5])
+def test_a_share_is_one(share):
+    with pytest.raises(SceneError, match="rendered-share is .*, not 0 to 1"):
+        ColourContext(ColourContextConfig(weight=0.5, rendered_share=share), CLASSES)
 
 
 @pytest.mark.parametrize("option", ["crops", "crop_size", "width"])
@@ -160,6 +196,20 @@ def is_window(image: torch.Tensor, label: torch.Tensor, photo: dict, size: int) 
                     if all(torch.corrcoef(torch.stack(pair))[0, 1] > 0.999 for pair in pairs):
                         return True
     return False
+
+
+@torch.no_grad()
+def test_it_learns_from_what_stage_1_renders(small_town, make_trainer, step_trainer):
+    """All labelled photos of the small town, whole, as its model renders them."""
+    trainer = make_trainer(small_town, 3, 3)
+    with torch.enable_grad():
+        step_trainer(trainer, range(4))
+    pipeline = trainer.pipeline.eval()
+    dataset, crops = pipeline.datamanager.train_dataset, pipeline.model.colour_context.draw.__self__
+    assert crops.rendered_share == 0.5 and sorted(crops.rendered) == sorted(dataset.label_maps.labelled)
+    for view, window in crops.rendered.items():
+        rendered = pipeline.model.get_outputs_for_camera(dataset.cameras[view : view + 1])["rgb"]
+        torch.testing.assert_close(window.colours, rendered, atol=1e-4, rtol=1e-4)
 
 
 def test_only_stage_2_learns_it(small_town, make_trainer, step_trainer):

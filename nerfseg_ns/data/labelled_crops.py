@@ -1,6 +1,6 @@
 """Pieces of labelled photos, for networks that look at pixels together."""
 
-from typing import Dict, Iterator, Tuple
+from typing import Dict, Iterator, Mapping, Tuple
 
 import torch
 from jaxtyping import Float, Int
@@ -9,6 +9,7 @@ from torch.nn.functional import pad
 
 from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.data.pixel_sampler import StagedPixelSampler
+from nerfseg_ns.data.rendered_windows import RenderedWindow
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 
 GAIN, OFFSET = 0.1, 0.05
@@ -18,17 +19,25 @@ GAIN, OFFSET = 0.1, 0.05
 class LabelledCrops:
     """Square pieces of photos, each around a labelled pixel, some mirrored, with the light changed a little.
 
+    A share of them has the colours that the learnt scene renders there, where these are known.
+
     Args:
         dataset: of the photos.
         batches: photos in memory, as `PhotoCache` gives them.
         sampler: draws as many labelled pixels as pieces are wanted.
         size: pixels, both ways, of a piece.
+
+    Attributes:
+        rendered: windows of photos with rendered colours, by the number of the photo.
+        rendered_share: probability that a piece is of such a window, if its pixel lies in one.
     """
 
     def __init__(
         self, dataset: LabelledDataset, batches: Iterator[Dict], sampler: StagedPixelSampler, size: int
     ) -> None:
         self.dataset, self.batches, self.sampler, self.size = dataset, batches, sampler, size
+        self.rendered: Mapping[int, RenderedWindow] = {}
+        self.rendered_share = 0.0
 
     def draw(self, number: int) -> Tuple[Float[Tensor, "crops 3 size size"], Int[Tensor, "crops size size"]]:
         """Pieces and their class indices, IGNORE_INDEX where nothing is labelled.
@@ -45,19 +54,35 @@ class LabelledCrops:
     def _draw(self, batch: Dict) -> Tuple[Tensor, Tensor]:
         positions = {view: position for position, view in enumerate(batch["image_idx"].tolist())}
         chosen = self.sampler.sample(batch)["indices"].tolist()
-        images, labels = zip(*(self._cut(batch, positions[view], row, column) for view, row, column in chosen))
+        images, labels = zip(*(self._piece(batch, positions[view], *pixel) for view, *pixel in chosen))
         return torch.stack(images), torch.stack(labels)
 
-    def _cut(self, batch: Dict, position: int, row: int, column: int) -> Tuple[Tensor, Tensor]:
+    def _piece(self, batch: Dict, position: int, row: int, column: int) -> Tuple[Tensor, Tensor]:
         """The piece of a photo that lies somewhere around a pixel."""
+        rendered = self.rendered.get(int(batch["image_idx"][position]))
+        if rendered is not None and rendered.holds(row, column) and torch.rand(()) < self.rendered_share:
+            return self._cut_rendered(batch, position, rendered, row, column)
         height, width = batch["semantics"][position].shape[:2]
         window = self._around(row, height), self._around(column, width)
         mask = batch["mask"][position][window] if "mask" in batch else None
         image = self.dataset.colours(batch["image"][position][window], mask)
+        return self._augment(image, self._labels(batch, position, window))
+
+    def _cut_rendered(
+        self, batch: Dict, position: int, rendered: RenderedWindow, row: int, column: int
+    ) -> Tuple[Tensor, Tensor]:
+        (height, width), (top, left) = rendered.colours.shape[:2], (rendered.top, rendered.left)
+        rows, columns = self._around(row - top, height), self._around(column - left, width)
+        window = slice(top + rows.start, top + rows.stop), slice(left + columns.start, left + columns.stop)
+        image = rendered.colours[rows, columns].to(batch["image"][position].device)
+        return self._augment(image, self._labels(batch, position, window))
+
+    def _labels(self, batch: Dict, position: int, window: Tuple[slice, slice]) -> Int[Tensor, "rows columns"]:
+        """Class indices of a part of a photo, IGNORE_INDEX outside its mask."""
         labels = batch["semantics"][position][window][..., 0].long()
-        if mask is not None:
-            labels = labels.masked_fill(~mask[..., 0].bool().to(labels.device), IGNORE_INDEX)
-        return self._augment(image.movedim(-1, 0), labels.to(image.device))
+        if "mask" not in batch:
+            return labels
+        return labels.masked_fill(~batch["mask"][position][window][..., 0].bool().to(labels.device), IGNORE_INDEX)
 
     def _around(self, place: int, length: int) -> slice:
         """So many pixels of a side, with a place somewhere in them; all where there are no more."""
@@ -65,7 +90,8 @@ class LabelledCrops:
         start = max(0, min(start, length - self.size))
         return slice(start, min(length, start + self.size))
 
-    def _augment(self, image: Tensor, labels: Tensor) -> Tuple[Tensor, Tensor]:
+    def _augment(self, image: Float[Tensor, "rows columns 3"], labels: Tensor) -> Tuple[Tensor, Tensor]:
+        image, labels = image.movedim(-1, 0), labels.to(image.device)
         if torch.rand(()) < 0.5:
             image, labels = image.flip(-1), labels.flip(-1)
         gain, offset = 1 + GAIN * torch.randn(3, 1, 1), OFFSET * torch.randn(3, 1, 1)

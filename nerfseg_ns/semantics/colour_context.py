@@ -45,6 +45,12 @@ class ColourContextConfig(InstantiateConfig):
     """Pieces of labelled photos that a step of stage 2 learns from. More where very much is labelled."""
     crop_size: int = 64
     """Pixels, both ways, of a piece. Larger ones take longer, and hold more of one photo and less of others."""
+    rendered_share: float = 0.5
+    """Share of the pieces, 0 to 1, that have the colours which stage 1 renders there: what views that nobody
+    photographed look like. They matter most where stage 1 is rough. 0 for labels of photographed views alone."""
+    rendered_pixels: int = 262_144
+    """Pixels of labelled photos that are rendered for it, once, when stage 2 begins. More where more is labelled, and
+    the scene is rough; a million take some 20 seconds on two CPU cores."""
     label_smoothing: float = 0.1
     """As in the semantic stage."""
     class_balance: float = 0.5
@@ -65,13 +71,15 @@ class ColourContext(nn.Module):
             goes on as if it had not been interrupted.
 
     Raises:
-        SceneError: a size is none.
+        SceneError: a size is none, or a share is not one.
     """
 
     def __init__(self, config: ColourContextConfig, num_classes: int) -> None:
         super().__init__()
         if min(config.crops, config.crop_size, config.width) < 1:
             raise SceneError("pipeline.model.colour-context: crops, crop-size and width have to be at least 1.")
+        if not 0 <= config.rendered_share <= 1:
+            raise SceneError(f"pipeline.model.colour-context.rendered-share is {config.rendered_share}, not 0 to 1.")
         self.config = config
         self.layers = nn.ModuleList(
             [_layer(config.width if i else 3, config.width, dilation) for i, dilation in enumerate(DILATIONS)]
