@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import tyro
 
@@ -16,6 +16,7 @@ from nerfseg_ns.compare.config import CompareConfig
 from nerfseg_ns.demo.config import DemoConfig
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.photos.config import PhotosConfig
+from nerfseg_ns.segment.config import SegmentConfig
 from nerfseg_ns.town.config import TownConfig
 
 
@@ -85,6 +86,27 @@ def check(
     check_scene(scene, config)
 
 
+def segment(
+    config: Annotated[SegmentConfig, tyro.conf.arg(name="")],
+    scene: Annotated[Optional[Path], tyro.conf.Positional, tyro.conf.arg(metavar="SCENE")] = None,
+) -> None:
+    """Label every photo of a scene from a few labelled ones, within minutes, by what a trained eye makes of each photo.
+
+    Needs no poses: a folder with the photos (or images/), labels/ and classes.json is enough. With --load-config, what
+    a trained run knows of the scene counts too. An interrupted run goes on with the same command.
+
+    Args:
+        config: How.
+        scene: Folder of the scene; may be left out where a run is named.
+    """
+    from nerfseg_ns.bench.quieten import quieten
+
+    quieten()  # the next import brings nerfstudio
+    from nerfseg_ns.segment.run import run_segment
+
+    run_segment(scene, config)
+
+
 def bench(config: Annotated[BenchConfig, tyro.conf.arg(name="")]) -> None:
     """Measure the methods on this machine: steps, label map, start-up, memory, growth, and mIoU over time.
 
@@ -149,6 +171,7 @@ def main() -> None:
                 "demo": demo,
                 "photos": photos,
                 "check": check,
+                "segment": segment,
                 "bench": bench,
                 "compare": compare,
                 "augment": augment,

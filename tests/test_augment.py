@@ -13,7 +13,7 @@ from nerfstudio.cameras.cameras import Cameras
 from PIL import Image
 
 from nerfseg_ns.augment.config import AugmentConfig
-from nerfseg_ns.augment.names import name_photos
+from nerfseg_ns.segment.names import name_photos
 from nerfseg_ns.augment.novel_views import neighbours, views_between
 from nerfseg_ns.augment.run import run_augment
 from nerfseg_ns.augment.training_set import Item

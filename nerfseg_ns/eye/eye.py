@@ -1,0 +1,134 @@
+"""The trained eye: class probabilities of a photo, learnt from a few labelled ones in seconds.
+
+A backbone that was trained on other images sees the photo; small classifiers on its features learn the scene's classes.
+Only they are saved with a run.
+"""
+
+from __future__ import annotations
+
+from typing import Optional, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from nerfseg_ns.errors import SceneError
+from nerfseg_ns.eye.backbone import Backbone, load_backbone
+from nerfseg_ns.eye.calibration import find_temperature, mean_logits
+from nerfseg_ns.eye.config import NO_BACKBONE, EyeConfig
+from nerfseg_ns.eye.head import PixelHeads
+from nerfseg_ns.eye.pyramid import Pyramid, pyramid_channels
+from nerfseg_ns.eye.refine import guided_filter
+from nerfseg_ns.eye.training_pixels import SeenPixels, see_copies
+from nerfseg_ns.eye.turns import TEST_TURNS, turn, turn_back
+
+STEP = 2
+"""Pixels, both ways, of which one is classified; what lies between is read between them."""
+
+LabelledPicture = Tuple[Float[Tensor, "height width 3"], UInt8[Tensor, "height width"]]
+"""Colours 0 to 1, and class indices."""
+
+
+def make_eye(config: EyeConfig, num_classes: int) -> Optional[Eye]:
+    """The eye that a config asks for; None for none."""
+    return None if config.backbone == NO_BACKBONE else Eye(config, num_classes)
+
+
+class Eye(nn.Module):
+    """Frozen features and learnt classifiers.
+
+    Args:
+        config: of backbone and classifiers.
+        num_classes: number of classes.
+
+    Attributes:
+        temperature: what logits are divided by, so that probabilities mean what they say.
+        is_learnt: whether `learn` has been called, in this run or the one that it was loaded from.
+
+    Raises:
+        SceneError: an option makes no sense, or the backbone's weights cannot be had.
+    """
+
+    def __init__(self, config: EyeConfig, num_classes: int) -> None:
+        super().__init__()
+        config.check()
+        self.config, self.num_classes = config, num_classes
+        channels = pyramid_channels(load_backbone(config.backbone))
+        self.heads = PixelHeads(channels, config.hidden, config.heads, num_classes).requires_grad_(False)
+        self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("is_learnt", torch.zeros((), dtype=torch.bool))
+
+    @property
+    def backbone(self) -> Backbone:
+        """On the device of the classifiers. It is no part of this module: checkpoints would hold it."""
+        return load_backbone(self.config.backbone, str(self.temperature.device))
+
+    @torch.no_grad()
+    def learn(self, pictures: Sequence[LabelledPicture], seed: int = 0) -> None:
+        """Learns the classes from labelled photos, anew.
+
+        Args:
+            pictures: at least one, with at least one labelled pixel in all.
+            seed: of all that is random.
+
+        Raises:
+            SceneError: no pixel is labelled.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        seen = SeenPixels.join([part for picture in pictures for part in self._see(picture, generator)])
+        if len(seen) == 0:
+            raise SceneError("No pixel of the labelled photos is labelled, so that the eye has nothing to learn from.")
+        self.temperature.fill_(find_temperature(seen, self.heads, self.config, seed))
+        self.heads.learn(seen.features, seen.labels, self.config, seed)
+        self.is_learnt.fill_(True)
+
+    def _see(self, picture: LabelledPicture, generator: torch.Generator):
+        image, labels = (values.to(self.temperature.device) for values in picture)
+        image = self._as_seen(image.movedim(-1, 0))
+        size = (image.shape[1], image.shape[2])
+        labels = F.interpolate(labels[None, None].float(), size=size, mode="nearest-exact")[0, 0].byte()
+        return see_copies(self.backbone, self.config, image, labels, generator)
+
+    def _as_seen(self, image: Float[Tensor, "3 height width"]) -> Float[Tensor, "3 rows columns"]:
+        """A photo in the size that the backbone is to see."""
+        longest = max(image.shape[1:])
+        wanted = min(max(longest, self.config.least_side), self.config.side)
+        if wanted == longest:
+            return image
+        size = [max(1, round(side * wanted / longest)) for side in image.shape[1:]]
+        return F.interpolate(image[None], size=size, mode="bicubic", antialias=wanted < longest)[0].clamp(0, 1)
+
+    @torch.no_grad()
+    def probabilities(
+        self, image: Float[Tensor, "height width 3"], turns: Optional[int] = None
+    ) -> Float[Tensor, "height width classes"]:
+        """Class probabilities of every pixel of a photo.
+
+        Args:
+            image: colours 0 to 1.
+            turns: turns and mirrors that are averaged; as the config says unless given.
+        """
+        seen = self._as_seen(image.to(self.temperature.device).movedim(-1, 0))
+        ways = TEST_TURNS[: turns or self.config.test_turns]
+        found = torch.stack([turn_back(self._classify(turn(seen, way)), way) for way in ways]).mean(dim=0)
+        if self.config.refine_radius > 0:
+            guide = F.interpolate(seen[None], size=found.shape[1:], mode="area")[0]
+            found = guided_filter(found, guide, self.config.refine_radius, self.config.refine_epsilon)
+            found = found.clamp(min=1e-4)
+            found = found / found.sum(dim=0)
+        found = F.interpolate(found[None], size=image.shape[:2], mode="bilinear", antialias=False)[0]
+        return found.movedim(0, -1)
+
+    def _classify(self, image: Float[Tensor, "3 height width"]) -> Float[Tensor, "classes rows columns"]:
+        """Probabilities of every `STEP`-th pixel."""
+        pyramid = Pyramid.of(self.backbone, image.contiguous())
+        rows, columns = (self._lattice(side) for side in image.shape[1:])
+        hidden = pyramid.project(self.heads.first.weight, self.heads.first.bias, rows, columns)
+        logits = mean_logits(self.heads.classify(hidden.flatten(1).T))
+        probabilities = (logits / self.temperature).softmax(dim=-1)
+        return probabilities.T.unflatten(1, (len(rows), len(columns)))
+
+    def _lattice(self, side: int) -> Float[Tensor, "pixels"]:
+        count = -(-side // STEP)
+        return (torch.arange(count, device=self.temperature.device) + 0.5) * (side / count) - 0.5

@@ -1,0 +1,84 @@
+"""Feature maps of an image, and reading them at pixels.
+
+Letters: h, w: of the image; c: channels of all maps side by side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import List, Tuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from nerfseg_ns.eye.backbone import Backbone
+
+SURROUNDINGS = 5
+"""Cells of the coarsest map, both ways, whose mean is one more map: what kind of place it is."""
+
+
+@dataclass
+class Pyramid:
+    """Feature maps of one image."""
+
+    maps: List[Float[Tensor, "1 channels rows columns"]]
+    size: Tuple[int, int]
+    """Height and width that the maps cover: the image's, padded to whole cells."""
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, backbone: Backbone, image: Float[Tensor, "3 h w"]) -> Pyramid:
+        """The maps of an image with colours 0 to 1."""
+        mean, std = (torch.tensor(values, device=image.device)[:, None, None] for values in (backbone.mean, backbone.std))
+        height, width = image.shape[1:]
+        padding = (0, -width % backbone.stride, 0, -height % backbone.stride)
+        padded = F.pad(((image - mean) / std)[None], padding, mode="replicate")
+        maps = backbone.network(padded.contiguous(memory_format=torch.channels_last))
+        around = F.avg_pool2d(maps[-1], SURROUNDINGS, 1, SURROUNDINGS // 2, count_include_pad=False)
+        return cls([*maps, around], (padded.shape[2], padded.shape[3]))
+
+    def at(self, rows: Float[Tensor, "pixels"], columns: Float[Tensor, "pixels"]) -> Float[Tensor, "pixels c"]:
+        """All maps at pixels, bilinearly between their cells.
+
+        Args:
+            rows: 0 is the middle of the first row of pixels.
+            columns: likewise.
+        """
+        grid = self._grid(rows, columns)[None, None]
+        return torch.cat([_read(values, grid)[0, :, 0].T for values in self.maps], dim=1)
+
+    def project(
+        self,
+        weight: Float[Tensor, "out c"],
+        bias: Float[Tensor, "out"],
+        rows: Float[Tensor, "r"],
+        columns: Float[Tensor, "k"],
+    ) -> Float[Tensor, "out r k"]:
+        """A linear layer on the features of a lattice of pixels.
+
+        It is taken of the cells, and its results are read between them: that is the same, as both are linear, and
+        spares the features of all pixels.
+        """
+        grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
+        grid = self._grid(grid[..., 1], grid[..., 0])[None]
+        parts = weight.split([values.shape[1] for values in self.maps], dim=1)
+        layers = (F.conv2d(values, part[:, :, None, None]) for values, part in zip(self.maps, parts))
+        total = bias[:, None, None].expand(-1, len(rows), len(columns)).clone()
+        for layer in layers:
+            total += _read(layer, grid)[0]
+        return total
+
+    def _grid(self, rows: Tensor, columns: Tensor) -> Float[Tensor, "*pixels 2"]:
+        """Pixels as `grid_sample` wants them."""
+        return torch.stack([(columns + 0.5) / self.size[1] * 2 - 1, (rows + 0.5) / self.size[0] * 2 - 1], dim=-1)
+
+
+def pyramid_channels(backbone: Backbone) -> int:
+    """Features of a pixel."""
+    return sum(backbone.channels) + backbone.channels[-1]
+
+
+def _read(values: Float[Tensor, "1 channels r k"], grid: Float[Tensor, "1 a b 2"]) -> Float[Tensor, "1 channels a b"]:
+    return F.grid_sample(values, grid, padding_mode="border", align_corners=False)

@@ -1,0 +1,95 @@
+"""The folder of label maps: three files a photo, each written whole; a run that was interrupted goes on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Tuple
+
+import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
+from PIL import Image
+
+from nerfseg_ns.errors import SceneError
+from nerfseg_ns.evaluation.prediction import Prediction
+from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
+from nerfseg_ns.utils.files import write_text, write_whole
+
+FACTS = "segment.json"
+OPACITY = 0.5
+"""Of the classes' colours over the photo."""
+
+
+@dataclass(frozen=True)
+class MappedFolder:
+    """Where label maps are written."""
+
+    folder: Path
+    table: ClassTable
+    digest: str
+    """Of all that the maps depend on."""
+
+    def open(self) -> None:
+        """Makes the folder, or takes up an earlier one. What another state of labels or options made does not count.
+
+        Raises:
+            SceneError: it holds something else, or cannot be written.
+        """
+        if self.folder.exists() and not self.folder.is_dir():
+            raise SceneError(f"{self.folder} is a file; give another --output-dir.")
+        facts = self.folder / FACTS
+        if self.folder.is_dir() and any(self.folder.iterdir()) and not facts.is_file():
+            raise SceneError(
+                f"{self.folder} holds something else than label maps of nerfseg segment (there is no {FACTS} in it); "
+                "give another --output-dir. Nothing in it was touched."
+            )
+        try:
+            if facts.is_file() and _digest(facts) != self.digest:
+                for path in (path for name in ("labels", "confidence", "overlay") for path in self.folder.glob(f"{name}/*")):
+                    path.unlink()
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_text(facts, json.dumps({"digest": self.digest, "classes": list(self.table.names)}, indent=1) + "\n")
+            ClassTable(self.table.names, self.table.colors).save(self.folder / "classes.json")
+        except OSError as error:
+            raise SceneError(f"Cannot write {self.folder}: {error.strerror or error}. Choose another place.") from error
+
+    def files(self, name: str) -> Tuple[Path, Path, Path]:
+        """Label map, confidence and overlay of a photo."""
+        parts = (("labels", "png"), ("confidence", "png"), ("overlay", "jpg"))
+        return tuple(self.folder / part / f"{name}.{suffix}" for part, suffix in parts)
+
+    def has(self, name: str) -> bool:
+        """Whether all of a photo's files are there."""
+        return all(path.is_file() for path in self.files(name))
+
+    def write(
+        self,
+        name: str,
+        photo: UInt8[ndarray, "height width 3"],
+        found: Prediction,
+        drawn: UInt8[ndarray, "height width"],
+    ) -> None:
+        """Writes a photo's files.
+
+        Args:
+            name: of the files.
+            photo: the photo.
+            found: its label map.
+            drawn: what the user drew on it, IGNORE_INDEX elsewhere: it is certain and stays.
+        """
+        given = drawn != IGNORE_INDEX
+        labels = np.where(given, drawn, found.labels).astype(np.uint8)
+        confidence = (np.where(given, 1.0, found.confidence) * 255).round().clip(0, 255).astype(np.uint8)
+        colours = self.table.color_array[labels]
+        overlay = (photo * (1 - OPACITY) + colours * OPACITY).round().astype(np.uint8)
+        for path, pixels in zip(self.files(name), (labels, confidence, overlay)):
+            write_whole(path, lambda beside, pixels=pixels: Image.fromarray(pixels).save(beside, quality=90))
+
+
+def _digest(facts: Path) -> str:
+    try:
+        return json.loads(facts.read_text(encoding="utf-8")).get("digest", "")
+    except (OSError, ValueError, AttributeError):
+        return ""

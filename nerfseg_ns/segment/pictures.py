@@ -1,0 +1,124 @@
+"""The photos of a scene and their labels, with or without poses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
+from PIL import Image, ImageOps
+
+from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
+from nerfseg_ns.labels.find import FORMS, find_labels
+from nerfseg_ns.labels.label_maps import require_labelled_pixels, resolve_labels
+from nerfseg_ns.labels.photo_label import PhotoLabel, Size
+from nerfseg_ns.segment.names import name_photos
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+"""Of photos."""
+FOLDER = "images"
+"""Of the photos, below the scene's; without it they lie in the scene's folder itself."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A photo to be mapped."""
+
+    name: str
+    """Of the files that are made of it."""
+    path: Path
+    label: Optional[PhotoLabel]
+    """What the user drew on it, if anything."""
+
+    def read(self) -> UInt8[ndarray, "height width 3"]:
+        """The photo, upright.
+
+        Raises:
+            SceneError: it cannot be read.
+        """
+        try:
+            with Image.open(self.path) as file:
+                return np.array(ImageOps.exif_transpose(file).convert("RGB"))
+        except (OSError, ValueError, SyntaxError) as error:
+            raise SceneError(f"Cannot read the photo {self.path}: {error}. Mend it, or take it out.") from error
+
+    def read_labels(self, table: ClassTable, size: Size) -> UInt8[ndarray, "height width"]:
+        """What the user drew, IGNORE_INDEX elsewhere."""
+        if self.label is None:
+            return np.full(size[::-1], IGNORE_INDEX, dtype=np.uint8)
+        return self.label.read(table)
+
+
+def find_pictures(scene: Path, label_folder: str) -> Tuple[List[Picture], ClassTable]:
+    """The photos of a folder with their labels, and the classes.
+
+    Args:
+        scene: holds images/ (or the photos themselves), the folder of the labels and classes.json.
+        label_folder: below it.
+
+    Raises:
+        SceneError: all that is wrong with them.
+    """
+    if not (scene / FOLDER).is_dir() and not _photos_in(scene, deep=False):
+        return _through_dataparser(scene, label_folder)
+    paths = _photos_in(scene / FOLDER, deep=True) if (scene / FOLDER).is_dir() else _photos_in(scene, deep=False)
+    if not paths:
+        raise SceneError(f"There is no photo ({', '.join(SUFFIXES)}) in {scene / FOLDER}.")
+    problems = Problems()
+    sizes = problems.each(_size, paths)
+    found: List[Optional[PhotoLabel]] = []
+    with problems.collect():
+        found = find_labels(scene / label_folder, [path.stem for path in paths], paths)
+    problems.raise_found()
+    if not any(found):
+        raise SceneError(
+            f"No photo is labelled: sought were {FORMS} in {scene / label_folder}, for each labelled photo one with the "
+            "photo's stem as its name. Label at least one photo."
+        )
+    table, labels = resolve_labels(found, sizes, scene / "classes.json")
+    require_labelled_pixels(labels, table)
+    return _pictures(paths, labels), table
+
+
+def _through_dataparser(scene: Path, label_folder: str) -> Tuple[List[Picture], ClassTable]:
+    """Photos and labels of a scene in another layout; labels of views that it holds out are not looked at."""
+    from nerfseg_ns.check.config import CheckConfig
+    from nerfseg_ns.check.facts import parser_config
+    from nerfseg_ns.dataparsers.detect import detect_dataparser
+
+    options = CheckConfig(label_folder=None if label_folder == "labels" else label_folder)
+    parser = parser_config(detect_dataparser(scene), scene, options).setup()
+    train = parser.get_dataparser_outputs("train")
+    maps = train.metadata["semantics"]
+    labels: Dict[Path, Optional[PhotoLabel]] = dict(zip(train.image_filenames, maps.labels))
+    for split in ("val", "test"):
+        for path in parser.get_dataparser_outputs(split).image_filenames:
+            labels.setdefault(path, None)
+    return _pictures(list(labels), list(labels.values())), maps.table
+
+
+def _pictures(paths: Sequence[Path], labels: Sequence[Optional[PhotoLabel]]) -> List[Picture]:
+    names = name_photos(paths)
+    return [Picture(names[path], path, label) for path, label in zip(paths, labels, strict=True)]
+
+
+def _photos_in(folder: Path, deep: bool) -> List[Path]:
+    if not folder.is_dir():
+        return []
+    paths = folder.rglob("*") if deep else folder.iterdir()
+    return sorted(
+        path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
+    )
+
+
+def _size(path: Path) -> Size:
+    """Width and height, upright."""
+    try:
+        with Image.open(path) as file:
+            return ImageOps.exif_transpose(file).size if file.getexif().get(0x0112, 1) > 4 else file.size
+    except (OSError, ValueError, SyntaxError) as error:
+        raise SceneError(f"Cannot read the photo {path}: {error}. Mend it, or take it out.") from error
