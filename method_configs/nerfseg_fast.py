@@ -5,6 +5,7 @@ from nerfstudio.plugins.types import MethodSpecification
 
 from nerfseg_ns.data.datamanager import LabelledDataManagerConfig
 from nerfseg_ns.data.guided_sampler import GuidedPixelSamplerConfig
+from nerfseg_ns.eye.config import DEFAULT_BACKBONE
 from nerfseg_ns.geometry.grid import GridGeometryConfig
 from nerfseg_ns.model import NerfSegModelConfig
 from nerfseg_ns.pipeline import NerfSegPipelineConfig
@@ -12,6 +13,7 @@ from nerfseg_ns.semantics.colour_context import ColourContextConfig
 from nerfseg_ns.semantics.guidance import GuidanceConfig
 from nerfseg_ns.semantics.sample_logits import SampleLogitsConfig
 from nerfseg_ns.semantics.semantic_stage import SemanticStageConfig
+from nerfseg_ns.semantics.taught_field import FieldEyeConfig
 from nerfseg_ns.training.optimizer import FusedAdamOptimizerConfig
 from nerfseg_ns.training.stages import StageScheduleConfig
 from nerfseg_ns.training.trainer import StagedTrainerConfig
@@ -45,6 +47,7 @@ nerfseg_fast = MethodSpecification(
                     class_balance=0.25,
                 ),
                 colour_context=ColourContextConfig(weight=0.5),
+                eye=FieldEyeConfig(backbone=DEFAULT_BACKBONE),
                 training_colour="mixed",
             ),
             stages=StageScheduleConfig(

@@ -16,14 +16,17 @@ from torch.nn.functional import mse_loss
 from nerfseg_ns.data.datamanager import LABELLED, OBSERVED_RGB
 from nerfseg_ns.evaluation.image_quality import image_quality, psnr
 from nerfseg_ns.evaluation.scores import SegmentationScores
+from nerfseg_ns.eye.eye import Eye, make_eye
 from nerfseg_ns.geometry.base import Geometry, GeometryConfig, RenderedLevel
 from nerfseg_ns.labels.label_maps import LabelMaps
 from nerfseg_ns.semantics.colour_context import ColourContext, ColourContextConfig
 from nerfseg_ns.semantics.frozen_rays import FrozenRays
 from nerfseg_ns.semantics.guidance import GuidanceConfig, LabelGuidance
 from nerfseg_ns.semantics.losses import label_loss
+from nerfseg_ns.semantics.opinions import opinion
 from nerfseg_ns.semantics.outputs import label_outputs, pending_outputs
 from nerfseg_ns.semantics.semantic_stage import SemanticStage, SemanticStageConfig
+from nerfseg_ns.semantics.taught_field import FieldEyeConfig, TaughtField
 from nerfseg_ns.training.callback import GUIDANCE_GROUP, SEMANTIC_GROUP
 from nerfseg_ns.training.stages import Stage
 from nerfseg_ns.viewer.labels_button import LabelsButton
@@ -48,6 +51,8 @@ class NerfSegModelConfig(ModelConfig):
     """What the labels tell stage 1, if anything."""
     colour_context: ColourContextConfig = field(default_factory=ColourContextConfig)
     """What the surroundings of a pixel in the image add to stage 2, if anything."""
+    eye: FieldEyeConfig = field(default_factory=FieldEyeConfig)
+    """What a network that was trained on other images adds to stage 2, if anything."""
     training_colour: Literal["observed", "rendered", "mixed"] = "observed"
     """Colour that the colour-radiance network is trained on: the photo's own (the paper), the one that stage 1 renders
     (what novel views will have), or for each ray one of the two by chance."""
@@ -102,7 +107,30 @@ class NerfSegModel(Model):
             self.guidance = config.guidance.setup(levels=layout, num_classes=count).to(device)
         if config.colour_context.weight > 0:
             self.colour_context = config.colour_context.setup(num_classes=count).to(device)
+        self.eye: Optional[Eye] = make_eye(config.eye, count)
+        self.taught: Optional[TaughtField] = None
+        if self.eye is not None:
+            self.eye = self.eye.to(device)
+        if config.eye.teaches:
+            self.taught = TaughtField(config.semantics, layout, count).to(device)
         self.viewer_legend.content = legend(self.class_names, label_maps.table.colors)
+
+    @property
+    def fields(self) -> List[SemanticStage]:
+        """The semantic stages: the one that learns from the user's labels and, if there is one, the taught one."""
+        return [self.semantics, self.taught.stage] if self.is_taught else [self.semantics]
+
+    @property
+    def trust(self) -> float:
+        """How far the eye is trusted, 0 to 1; 0 without one, and before it has learnt the labels."""
+        if self.eye is None or not self.eye.is_learnt:
+            return 0.0
+        return self.config.eye.trust(float(self.eye.skill))
+
+    @property
+    def is_taught(self) -> bool:
+        """Whether the eye has taught the field."""
+        return self.taught is not None and self.trust > 0
 
     @property
     def rays_per_chunk(self) -> int:
@@ -114,6 +142,8 @@ class NerfSegModel(Model):
         groups = {**self.geometry.get_param_groups(), SEMANTIC_GROUP: list(self.semantics.parameters())}
         if self.colour_context is not None:
             groups[SEMANTIC_GROUP] += self.colour_context.parameters()
+        if self.taught is not None:
+            groups[SEMANTIC_GROUP] += self.taught.parameters()
         if self.guidance is not None:
             groups[GUIDANCE_GROUP] = list(self.guidance.parameters())
         return groups
@@ -129,6 +159,7 @@ class NerfSegModel(Model):
         self.stage, self.step = stage, step
         self.geometry.freeze(stage is Stage.SEMANTIC)
         learns = {self.semantics: Stage.SEMANTIC, self.colour_context: Stage.SEMANTIC, self.guidance: Stage.IMPLICIT}
+        learns[self.taught] = Stage.SEMANTIC
         for module, when in learns.items():
             if module is not None:
                 module.requires_grad_(stage is when)
@@ -177,7 +208,7 @@ class NerfSegModel(Model):
         return {name: values.float() for name, values in outputs.items()}
 
     def _get_training_outputs(self, ray_bundle: Union[RayBundle, FrozenRays]) -> Dict[str, Any]:
-        context = self._get_context_logits(ray_bundle)
+        context = {**self._get_context_logits(ray_bundle), **self._get_taught_logits(ray_bundle)}
         if isinstance(ray_bundle, FrozenRays):
             colour = self._training_colour(ray_bundle.observed, ray_bundle.rendered)
             return {"rgb": ray_bundle.rendered, **self.semantics.get_logits(ray_bundle.levels, colour), **context}
@@ -213,6 +244,13 @@ class NerfSegModel(Model):
             return {}
         return self.colour_context.get_training_logits(self.device)
 
+    def _get_taught_logits(self, ray_bundle: Union[RayBundle, FrozenRays]) -> Dict[str, List[Tensor]]:
+        """Logits and labels of rays that the eye labelled, as many as the batch of stage 2 has that they are beside."""
+        is_batch = isinstance(ray_bundle, FrozenRays) or OBSERVED_RGB in ray_bundle.metadata
+        if not self.is_taught or self.stage is Stage.IMPLICIT or not is_batch:
+            return {}
+        return self.taught.get_training_logits(len(ray_bundle), self._training_colour)
+
     def _training_colour(
         self, observed: Float[Tensor, "rays 3"], rendered: Float[Tensor, "rays 3"]
     ) -> Float[Tensor, "rays 3"]:
@@ -226,23 +264,66 @@ class NerfSegModel(Model):
     ) -> Dict[str, Tensor]:
         if self.stage is Stage.IMPLICIT:
             return pending_outputs(rgb, directions, len(self.class_names))
-        features, transmittances = self.semantics.render_features(level)
-        logits = self.semantics.classify(features, transmittances, rgb)
+        rendered = [stage.render_features(level) for stage in self.fields]
+        transmittances = rendered[0][1]
+        logits = self._classify([features for features, _ in rendered], transmittances, rgb)
         outputs = label_outputs(logits, rgb, directions, self.palette)
         if self.scores is not None:
+            features = [segment for own, _ in rendered for segment in own]
             outputs = {RAY_FEATURES: torch.cat([*features, *transmittances], dim=-1), **outputs}
         return outputs
+
+    def _classify(
+        self,
+        features: List[List[Tensor]],
+        transmittances: List[Tensor],
+        rgb: Float[Tensor, "rays 3"],
+    ) -> Float[Tensor, "rays classes"]:
+        """Logits of what the field knows: of one stage, or of the product of both stages' opinions.
+
+        Args:
+            features: rendered ones of each stage's segments.
+            transmittances: before each segment.
+            rgb: colours that the classifiers are given.
+        """
+        found = [stage.classify(own, transmittances, rgb) for stage, own in zip(self.fields, features)]
+        if len(found) == 1:
+            return found[0]
+        own, taught = map(opinion, found)
+        return torch.lerp(own, self.config.eye.own_weight * own + taught, self.trust)
+
+    def _add_image(
+        self, logits: Float[Tensor, "height width classes"], image: Float[Tensor, "height width 3"], is_photo: bool
+    ) -> Float[Tensor, "height width classes"]:
+        """Logits of the product of what the field knows and what the image looks like.
+
+        Args:
+            logits: of the field.
+            image: the view that they are of.
+            is_photo: or rendered.
+        """
+        trust = self.trust
+        if self.colour_context is None and trust == 0:
+            return logits
+        total = logits if self.is_taught else opinion(logits)  # of two stages, each has had its floor already
+        if self.colour_context is not None:
+            total = total + self.config.colour_context.weight * opinion(self.colour_context.classify(image))
+        weight = trust * (self.config.eye.weight if is_photo else self.config.eye.rendered_weight)
+        if weight > 0:
+            seen = self.eye.probabilities(image, turns=None if is_photo else 1)
+            total = total + weight * opinion(seen.clamp(min=1e-6).log())
+        return total
 
     @torch.no_grad()
     def get_outputs_for_camera_ray_bundle(self, camera_ray_bundle: RayBundle) -> Dict[str, Tensor]:
         """As nerfstudio's, with what the view looks like taken into its labels."""
         self.config.eval_num_rays_per_chunk = self.rays_per_chunk
         outputs = super().get_outputs_for_camera_ray_bundle(camera_ray_bundle)
-        if self.colour_context is None or self.stage is Stage.IMPLICIT or self.training:
+        if (self.colour_context is None and self.trust == 0) or self.stage is Stage.IMPLICIT or self.training:
             return outputs
         views = outputs["semantics_logits"][..., : len(self.class_names)], outputs["rgb"], camera_ray_bundle.directions
         logits, rgb, directions = (values.to(self.device) for values in views)
-        logits = self.colour_context.add_to(logits, rgb)
+        logits = self._add_image(logits, rgb, is_photo=False)
         flat = (values.flatten(0, 1) for values in (logits, rgb, directions))
         for name, values in label_outputs(*flat, self.palette).items():
             outputs[name] = values.unflatten(0, rgb.shape[:2]).to(outputs["rgb"].device)
@@ -265,10 +346,12 @@ class NerfSegModel(Model):
         height, width = image.shape[:2]
         segments = len(self.geometry.levels[-1].feature_dims)
         flat = outputs[RAY_FEATURES].flatten(0, 1)
-        features = list(flat[:, :-segments].chunk(segments, dim=-1))
         transmittances = list(flat[:, -segments:].split(1, dim=-1))
-        logits = self.semantics.classify(features, transmittances, image.reshape(-1, 3)).view(height, width, -1)
-        return logits if self.colour_context is None else self.colour_context.add_to(logits, image)
+        widths = [stage.rendered_width for stage in self.fields for _ in range(segments)]
+        parts = list(flat[:, :-segments].split(widths, dim=-1))
+        features = [parts[start : start + segments] for start in range(0, len(parts), segments)]
+        logits = self._classify(features, transmittances, image.reshape(-1, 3))
+        return self._add_image(logits.view(height, width, -1), image, is_photo=True)
 
     def get_metrics_dict(self, outputs: Dict[str, Tensor], batch: Dict[str, Tensor]) -> Dict[str, Tensor]:
         image = batch["image"].to(self.device)
@@ -283,6 +366,8 @@ class NerfSegModel(Model):
             if "context_logits" in outputs:
                 context = outputs["context_logits"], outputs["context_labels"]
                 losses["context_loss"] = self.colour_context.get_loss(*context)
+            if "taught_labels" in outputs:
+                losses.update(self.taught.get_losses(outputs))
             return losses
         if "levels" in outputs:
             losses = self.geometry.get_losses(outputs["levels"], image, self.step)

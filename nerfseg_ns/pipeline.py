@@ -1,9 +1,10 @@
 """nerfstudio's pipeline, with the two stages and the scores of the segmentation."""
 
 import math
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Literal, Optional, Type
+from typing import Any, Callable, Dict, List, Literal, Optional, Type
 
 from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
@@ -12,15 +13,18 @@ from nerfstudio.utils.rich_utils import CONSOLE
 
 from nerfseg_ns.data.datamanager import LabelledDataManager, LabelledDataManagerConfig
 from nerfseg_ns.data.labelled_crops import LabelledCrops
+from nerfseg_ns.data.labelled_pictures import labelled_pictures
 from nerfseg_ns.data.labelled_pixels import LabelledPixels
 from nerfseg_ns.data.labelled_rays import LabelledRays, LabelledRaysConfig
 from nerfseg_ns.data.rendered_windows import WindowRenderer
+from nerfseg_ns.data.taught_rays import TaughtRays, teach
 from nerfseg_ns.errors import SceneError, show_plainly
 from nerfseg_ns.evaluation.shared_views import own_views, put_together
 from nerfseg_ns.model import NerfSegModel, NerfSegModelConfig
 from nerfseg_ns.semantics.colour_context import ColourContextConfig
+from nerfseg_ns.semantics.frozen_rays import FrozenRays
 from nerfseg_ns.training.callback import staged_callback
-from nerfseg_ns.training.data_parallel import data_parallel
+from nerfseg_ns.training.data_parallel import data_parallel, shared_seed
 from nerfseg_ns.training.stages import Stage, StageScheduleConfig
 from nerfseg_ns.utils.ffmpeg import ensure_ffmpeg
 
@@ -101,6 +105,33 @@ class NerfSegPipeline(VanillaPipeline):
         if context is not None and context.draw is None and self.model.stage is Stage.SEMANTIC:
             context.draw = self._context_crops(context.config).draw
         self._keep_labelled_rays()
+        if self.model.eye is not None and self.model.stage is Stage.SEMANTIC:
+            self._open_eye()
+
+    def _open_eye(self) -> None:
+        """Lets the eye learn the labels, and teach the field what it sees in unlabelled photos."""
+        manager, model = self.datamanager, self.model
+        if not model.eye.is_learnt:
+            start = time.time()
+            model.eye.learn(labelled_pictures(manager.train_dataset), shared_seed())
+            CONSOLE.log(
+                f"The eye has learnt the labels in {time.time() - start:.0f} s. Of labels that it did not learn from "
+                f"it names {100 * float(model.eye.skill):.0f} % rightly, and is trusted to {100 * model.trust:.0f} %."
+            )
+        if not model.is_taught or model.taught.draw is not None or manager.labelled_rays is None:
+            return
+        kept = teach(
+            self.config.model.eye,
+            manager.train_dataset,
+            manager.train_ray_generator,
+            model.freeze_rays,
+            lambda image: model.eye.probabilities(image, turns=1),
+            self.config.labelled_rays.rays_per_chunk,
+        )
+        own = manager.labelled_rays
+        model.taught.draw = _own_only(own) if kept is None else TaughtRays(kept, own, model.config.eye.own_share).draw
+        if kept is not None:
+            CONSOLE.log(f"The eye has labelled {len(kept):,} pixels of unlabelled photos for the field to learn from.")
 
     def _context_crops(self, config: ColourContextConfig) -> LabelledCrops:
         """Pieces of labelled photos, a share of them as the learnt scene shows them."""
@@ -191,7 +222,17 @@ class NerfSegPipeline(VanillaPipeline):
         return put_together(means, len(share.image_indices), self.model.scores, self.model.device)
 
     def get_average_eval_image_metrics(self, *args, **kwargs) -> Dict[str, Any]:
+        if (trained := self.datamanager.trained_eval_photos()) > 0:
+            CONSOLE.log(
+                f"{trained} of the {len(self.datamanager.eval_dataset)} scored photos were trained on: scores say how "
+                "well the run knows these photos, not others (see eval-mode of the dataparser)."
+            )
         with self.model.scoring() as scores:
             metrics = super().get_average_eval_image_metrics(*args, **kwargs)
         finite = {key: value for key, value in metrics.items() if math.isfinite(value)}  # one view has no deviation
         return {**finite, **scores.summary()}
+
+
+def _own_only(rays: LabelledRays) -> Callable[[int], FrozenRays]:
+    """Where the eye has nothing to tell, the taught stage learns from the user's labels, as the other one does."""
+    return lambda count: rays.draw(count)[0]

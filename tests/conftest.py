@@ -62,7 +62,8 @@ def train(ns, tmp_path_factory) -> Callable[..., Path]:
         output = tmp_path_factory.mktemp("runs")
         flags = ["--machine.device-type", "cpu", "--vis", "tensorboard", "--output-dir", output, "--timestamp", "run"]
         stages = ["--pipeline.stages.implicit-steps", implicit, "--pipeline.stages.semantic-steps", semantic]
-        ns("ns-train", method, *flags, *stages, *args, "--data", scene)
+        eye = ["--pipeline.model.eye.backbone", "none"]  # tests of the eye give it, the later option wins
+        ns("ns-train", method, *flags, *stages, *eye, *args, "--data", scene)
         (config,) = output.glob("*/*/run/config.yml")
         return config
 
@@ -117,6 +118,7 @@ def small_config(method: str):
     if method == "nerfseg-fast":
         config = copy.deepcopy(nerfseg_fast.config)
         config.pipeline.model.geometry.resolutions = (16, 32)
+        config.pipeline.model.eye.backbone = "none"
     else:
         config = copy.deepcopy(nerfseg.config)
         networks = NeRFPPFieldConfig(num_layers=2, layer_width=16, view_width=8)

@@ -14,6 +14,7 @@ from nerfseg_ns.errors import SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.semantics import colour_context
 from nerfseg_ns.semantics.colour_context import REACH, ColourContext, ColourContextConfig
+from nerfseg_ns.semantics.opinions import opinion
 from nerfseg_ns.training.stages import Stage
 
 CLASSES = 5
@@ -54,12 +55,13 @@ def test_pieces_of_an_image_give_what_the_whole_gives(shape, monkeypatch):
 def test_two_opinions_are_multiplied():
     """Pixel by pixel, class by class, in plain numbers."""
     made, image, logits = context(0.5), torch.rand(4, 6, 3), torch.randn(4, 6, CLASSES) * 3
-    found, looks = made.add_to(logits, image).softmax(dim=-1), made.classify(image)
+    looks = made.classify(image)
+    found = (opinion(logits) + made.config.weight * opinion(looks)).softmax(dim=-1)
     for y in range(4):
         for x in range(6):
             parts = []
-            for opinion in (logits[y, x], looks[y, x]):
-                shares = [float(value.exp()) for value in opinion]
+            for said in (logits[y, x], looks[y, x]):
+                shares = [float(value.exp()) for value in said]
                 parts.append([0.9 * share / sum(shares) + 0.1 / CLASSES for share in shares])
             products = [scene * look**0.5 for scene, look in zip(*parts, strict=True)]
             expected = torch.tensor([product / sum(products) for product in products])

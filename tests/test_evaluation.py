@@ -172,7 +172,7 @@ def test_observed_scores_are_those_with_the_photos_colours(test_results, fast_pi
         features, transmittances = model.semantics.render_features(model.render(rays)[-1])
         photo = batch["image"]
         logits = model.semantics.classify(features, transmittances, photo.reshape(-1, 3))
-        logits = model.colour_context.add_to(logits.view(*photo.shape[:2], -1), photo)
+        logits = model._add_image(logits.view(*photo.shape[:2], -1), photo, is_photo=True)
         predicted += logits.argmax(dim=-1).flatten().tolist()
     expected = slow_scores(predicted, truth_of(small_town).reshape(-1).tolist(), names)
     results = strict_json(test_results)["results"]

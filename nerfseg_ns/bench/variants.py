@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Dict, Tuple
 
+from nerfseg_ns.eye.config import NO_BACKBONE
 from nerfseg_ns.method_configs.nerfseg import nerfseg
 from nerfseg_ns.method_configs.nerfseg_fast import nerfseg_fast
 from nerfseg_ns.training.in_process import in_process
@@ -43,6 +44,7 @@ def variant_config(variant: str, scene: Path, output_dir: Path, rays: int) -> St
     method = {"nerfseg": nerfseg, "nerfseg-fast": nerfseg_fast}[METHOD_OF[variant]]
     config: StagedTrainerConfig = in_process(method.config, scene, output_dir, "runs", variant)
     config.pipeline.datamanager.train_num_rays_per_batch = rays
+    config.pipeline.model.eye.backbone = NO_BACKBONE  # its cost is in photos, not in steps; what is timed is the method
     if variant in PLAIN.values():
         straightforward(config)
     return config

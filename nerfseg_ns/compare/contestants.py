@@ -10,6 +10,7 @@ from nerfseg_ns.compare.methods import Kind
 
 CONTESTANTS: Dict[Kind, str] = {
     "cnn": "nerfseg_ns.compare.cnn.contestant:CNNContestant",
+    "eye": "nerfseg_ns.compare.eye_contestant:EyeContestant",
     "radiance": "nerfseg_ns.compare.fields.radiance:RadianceContestant",
     "joint": "nerfseg_ns.compare.fields.joint:JointContestant",
     "nerfw": "nerfseg_ns.compare.fields.nerfw:NerfWContestant",

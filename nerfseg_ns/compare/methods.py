@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, Literal, Optional, Tuple
 
-Kind = Literal["cnn", "radiance", "joint", "nerfw", "transfer"]
+Kind = Literal["cnn", "eye", "radiance", "joint", "nerfw", "transfer"]
 Geometry = Literal["nerfseg-fast", "nerfseg"]
 Colour = Literal["observed", "rendered"]
 Extra = Literal["none", "maps", "truth"]
@@ -18,8 +18,8 @@ class MethodInfo:
     title: str
     """As the tables name it."""
     kind: Kind
-    """Who runs it: `cnn` a network on single photos, `radiance` this project's method, `joint` Semantic-NeRF,
-    `nerfw` semantic-nerfw, `transfer` the nearest label through the depth."""
+    """Who runs it: `cnn` a network on single photos, `eye` the trained eye on single photos, `radiance` this project's
+    method, `joint` Semantic-NeRF, `nerfw` semantic-nerfw, `transfer` the nearest label through the depth."""
     network: str = ""
     """Of a CNN: `unet`, `danet` or `deeplabv3`."""
     geometry: Optional[Geometry] = None
@@ -28,6 +28,8 @@ class MethodInfo:
     """R of the paper's Table III."""
     colour_radiance: bool = True
     """C of the paper's Table III; of nerfseg-fast with its colour context."""
+    eye: bool = False
+    """The trained eye takes part."""
     extra: Extra = "none"
     """Of a CNN: labels of the unlabelled training photos that are added to its training set: those that the method
     maps, or the true ones."""
@@ -47,6 +49,7 @@ METHODS: Dict[str, MethodInfo] = {
     "unet": MethodInfo("U-Net", "cnn", "unet", colours=_PHOTO),
     "danet": MethodInfo("DANet", "cnn", "danet", colours=_PHOTO),
     "deeplabv3": MethodInfo("DeepLabv3", "cnn", "deeplabv3", colours=_PHOTO),
+    "eye": MethodInfo("trained eye alone", "eye", eye=True, colours=_PHOTO),
     "seg-nerf-fast": MethodInfo("Seg-NeRF (planes)", "joint", geometry="nerfseg-fast"),
     "seg-nerf": MethodInfo("Seg-NeRF (NeRF++)", "joint", geometry="nerfseg"),
     "semantic-nerfw": MethodInfo("semantic-nerfw", "nerfw"),
@@ -54,6 +57,7 @@ METHODS: Dict[str, MethodInfo] = {
     "fast-baseline": MethodInfo("nerfseg-fast, baseline", "radiance", "", "nerfseg-fast", False, False),
     "fast-r": MethodInfo("nerfseg-fast, +R", "radiance", "", "nerfseg-fast", True, False),
     "fast": MethodInfo("nerfseg-fast, +R+C", "radiance", geometry="nerfseg-fast", colours=_BOTH),
+    "fast+eye": MethodInfo("nerfseg-fast, +R+C+eye", "radiance", geometry="nerfseg-fast", eye=True, colours=_BOTH),
     "paper-baseline": MethodInfo("nerfseg, baseline", "radiance", "", "nerfseg", False, False),
     "paper-r": MethodInfo("nerfseg, +R", "radiance", "", "nerfseg", True, False),
     "paper": MethodInfo("nerfseg, +R+C", "radiance", geometry="nerfseg", colours=_BOTH),
@@ -64,7 +68,10 @@ METHODS: Dict[str, MethodInfo] = {
 }
 """By the name that the command line and the files know it by."""
 
-DEFAULT = ("unet", "danet", "deeplabv3", "seg-nerf-fast", "transfer", "fast-baseline", "fast-r", "fast")
+DEFAULT = (
+    *("unet", "danet", "deeplabv3", "eye", "seg-nerf-fast", "transfer"),
+    *("fast-baseline", "fast-r", "fast", "fast+eye"),
+)
 """What is compared unless other methods are named: all that is feasible on a CPU."""
 GUIDED: Tuple[Geometry, ...] = ("nerfseg-fast",)
 """Methods whose stage 1 takes in the labels: with other labels it is another one."""

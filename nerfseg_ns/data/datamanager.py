@@ -134,6 +134,10 @@ class LabelledDataManager(VanillaDataManager[LabelledDataset]):
         maps = self.train_dataset.label_maps
         return f"Labels of {len(maps.labelled)} of {len(maps.labels)} training photos, {len(maps.classes)} classes."
 
+    def trained_eval_photos(self) -> int:
+        """How many of the photos that are evaluated on are training photos too."""
+        return len({*self.train_dataset.image_filenames} & {*self.eval_dataset.image_filenames})
+
     def require_same_poses(self, other: "LabelledDataManager") -> None:
         """Checks that what was learnt of the scene holds for another reading of it.
 

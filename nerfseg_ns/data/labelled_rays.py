@@ -67,7 +67,7 @@ class LabelledRays:
         if len(self) < self.total and self.config.refresh_rays > 0:
             self._exchange(min(self.config.refresh_rays, len(self)))
         chosen = torch.randint(len(self), (count,), device=self.kept.labels.device)
-        rays = self.kept.map(lambda tensor: tensor[chosen]).map(_single_precision)
+        rays = self.kept.map(lambda tensor: tensor[chosen]).map(single_precision)
         return rays, {"image": rays.observed, "semantics": rays.labels[:, None]}
 
     def _keep(self, pixels: LabelledPixels) -> FrozenRays:
@@ -99,7 +99,7 @@ class LabelledRays:
 
     @torch.no_grad()
     def _frozen(self, rays: RayBundle, batch: Batch) -> FrozenRays:
-        return self._freeze(rays, batch).map(_half_precision)
+        return self._freeze(rays, batch).map(half_precision)
 
 
 def _fill(count: int, parts: Iterator[FrozenRays]) -> FrozenRays:
@@ -115,7 +115,7 @@ def _fill(count: int, parts: Iterator[FrozenRays]) -> FrozenRays:
     return kept
 
 
-def _half_precision(tensor: Tensor) -> Tensor:
+def half_precision(tensor: Tensor) -> Tensor:
     """What is kept of a tensor: labels in a byte; others in half precision, but for vectors of three numbers.
 
     Those are positions, for which half precision is coarser than a voxel allows, and colours.
@@ -125,5 +125,6 @@ def _half_precision(tensor: Tensor) -> Tensor:
     return tensor if tensor.shape[-1] == 3 else tensor.half()
 
 
-def _single_precision(tensor: Tensor) -> Tensor:
+def single_precision(tensor: Tensor) -> Tensor:
+    """What batches are made of: single precision, and labels as torch's losses want them."""
     return tensor.float() if tensor.is_floating_point() else tensor.long()

@@ -58,7 +58,7 @@ class GoogleEarthDataParserConfig(DataParserConfig):
     Building, Grass, Ground, Tree, Car in the paper's colours."""
     label_encoding: Literal["auto", "index", "rgb", "bgr"] = "auto"
     """How label PNGs encode classes. auto decides over all label files and the whole palette."""
-    eval_mode: Literal["interval", "fraction", "filename", "all"] = "interval"
+    eval_mode: Literal["interval", "fraction", "filename", "all"] = "all"
     """Which of the UNLABELLED frames are held out to measure PSNR (val and test are the same; labelled frames are
     always trained on). interval: every eval-interval-th; fraction: all but train-split-fraction of them; filename: by
     train / eval in the name; all: none is held out and every frame is in every split. A test.txt wins: to measure mIoU,

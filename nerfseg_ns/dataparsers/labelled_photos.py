@@ -49,12 +49,12 @@ class LabelledPhotosDataParserConfig(NerfstudioDataParserConfig):
     auto_scale_poses: bool = True
     """Scale so that the farthest camera is 1/1.1 (times scale_factor) from the origin: the background's inverted
     sphere needs all cameras inside the unit sphere."""
-    eval_mode: Literal["interval", "fraction", "filename", "all"] = "interval"
+    eval_mode: Literal["interval", "fraction", "filename", "all"] = "all"
     """Which of the UNLABELLED photos are held out to measure PSNR (val and test are the same; labelled photos are
-    always trained on). interval: every eval-interval-th; fraction: all but train-split-fraction of them; filename: by
-    train / eval in the name; all: none is held out and every photo is in every split. Lists of file names in
-    transforms.json (train_filenames, val_filenames, test_filenames) win: labelled photos listed for test are then
-    held out and measure mIoU."""
+    always trained on). all: none is held out, every photo is in every split, and scores are those of photos that were
+    trained on; interval: every eval-interval-th; fraction: all but train-split-fraction of them; filename: by train /
+    eval in the name. What is held out gets worse label maps. Lists of file names in transforms.json (train_filenames,
+    val_filenames, test_filenames) win: labelled photos listed for test are then held out and measure mIoU."""
     load_3D_points: bool = True
     """Read the sparse points that transforms.json names (ply_file_path); they give the ground plane and the bounds."""
 

@@ -88,8 +88,8 @@ def _of_timm(name: str) -> Tuple[nn.Module, Tuple[float, ...], Tuple[float, ...]
         network = timm.create_model(name, pretrained=True, features_only=True)
     except Exception as error:  # whatever the download, its cache and the network itself may raise
         raise SceneError(
-            f"The backbone timm/{name} cannot be had ({type(error).__name__}: {error}). Its weights are downloaded when "
-            f"it is first used, and it has to give feature maps. {WITHOUT}"
+            f"The backbone timm/{name} cannot be had ({type(error).__name__}: {error}). Its weights are downloaded "
+            f"when it is first used, and it has to give feature maps. {WITHOUT}"
         ) from error
     settings = network.default_cfg
     return network, settings["mean"], settings["std"]

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.eye.backbone import Backbone, load_backbone
-from nerfseg_ns.eye.calibration import find_temperature, mean_logits
 from nerfseg_ns.eye.config import NO_BACKBONE, EyeConfig
 from nerfseg_ns.eye.head import PixelHeads
 from nerfseg_ns.eye.pyramid import Pyramid, pyramid_channels
 from nerfseg_ns.eye.refine import guided_filter
+from nerfseg_ns.eye.skill import find_skill, mean_logits
 from nerfseg_ns.eye.training_pixels import SeenPixels, see_copies
 from nerfseg_ns.eye.turns import TEST_TURNS, turn, turn_back
 
@@ -43,7 +43,7 @@ class Eye(nn.Module):
         num_classes: number of classes.
 
     Attributes:
-        temperature: what logits are divided by, so that probabilities mean what they say.
+        skill: share of labelled pixels that it named rightly without having learnt from their part of the photo.
         is_learnt: whether `learn` has been called, in this run or the one that it was loaded from.
 
     Raises:
@@ -56,13 +56,13 @@ class Eye(nn.Module):
         self.config, self.num_classes = config, num_classes
         channels = pyramid_channels(load_backbone(config.backbone))
         self.heads = PixelHeads(channels, config.hidden, config.heads, num_classes).requires_grad_(False)
-        self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("skill", torch.ones(()))
         self.register_buffer("is_learnt", torch.zeros((), dtype=torch.bool))
 
     @property
     def backbone(self) -> Backbone:
         """On the device of the classifiers. It is no part of this module: checkpoints would hold it."""
-        return load_backbone(self.config.backbone, str(self.temperature.device))
+        return load_backbone(self.config.backbone, str(self.skill.device))
 
     @torch.no_grad()
     def learn(self, pictures: Sequence[LabelledPicture], seed: int = 0) -> None:
@@ -79,12 +79,12 @@ class Eye(nn.Module):
         seen = SeenPixels.join([part for picture in pictures for part in self._see(picture, generator)])
         if len(seen) == 0:
             raise SceneError("No pixel of the labelled photos is labelled, so that the eye has nothing to learn from.")
-        self.temperature.fill_(find_temperature(seen, self.heads, self.config, seed))
+        self.skill.fill_(find_skill(seen, self.heads, self.config, seed))
         self.heads.learn(seen.features, seen.labels, self.config, seed)
         self.is_learnt.fill_(True)
 
     def _see(self, picture: LabelledPicture, generator: torch.Generator):
-        image, labels = (values.to(self.temperature.device) for values in picture)
+        image, labels = (values.to(self.skill.device) for values in picture)
         image = self._as_seen(image.movedim(-1, 0))
         size = (image.shape[1], image.shape[2])
         labels = F.interpolate(labels[None, None].float(), size=size, mode="nearest-exact")[0, 0].byte()
@@ -109,7 +109,7 @@ class Eye(nn.Module):
             image: colours 0 to 1.
             turns: turns and mirrors that are averaged; as the config says unless given.
         """
-        seen = self._as_seen(image.to(self.temperature.device).movedim(-1, 0))
+        seen = self._as_seen(image.to(self.skill.device).movedim(-1, 0))
         ways = TEST_TURNS[: turns or self.config.test_turns]
         found = torch.stack([turn_back(self._classify(turn(seen, way)), way) for way in ways]).mean(dim=0)
         if self.config.refine_radius > 0:
@@ -126,9 +126,8 @@ class Eye(nn.Module):
         rows, columns = (self._lattice(side) for side in image.shape[1:])
         hidden = pyramid.project(self.heads.first.weight, self.heads.first.bias, rows, columns)
         logits = mean_logits(self.heads.classify(hidden.flatten(1).T))
-        probabilities = (logits / self.temperature).softmax(dim=-1)
-        return probabilities.T.unflatten(1, (len(rows), len(columns)))
+        return logits.softmax(dim=-1).T.unflatten(1, (len(rows), len(columns)))
 
     def _lattice(self, side: int) -> Float[Tensor, "pixels"]:
         count = -(-side // STEP)
-        return (torch.arange(count, device=self.temperature.device) + 0.5) * (side / count) - 0.5
+        return (torch.arange(count, device=self.skill.device) + 0.5) * (side / count) - 0.5

@@ -1,4 +1,4 @@
-"""Borders drawn to the photo's own edges: the guided filter (He, Sun, Tang, ECCV 2010), with a colour image as guide."""
+"""Borders drawn to the photo's own edges: the guided filter (He, Sun, Tang, ECCV 2010), a colour image its guide."""
 
 from __future__ import annotations
 

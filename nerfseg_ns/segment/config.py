@@ -15,8 +15,8 @@ class SegmentConfig:
     """What maps the labels, and where they go."""
 
     output_dir: Path = Path("nerfseg-segment")
-    """Folder to write: labels/, confidence/ and overlay/, with files of the photos' names. Must not exist yet, be empty,
-    or hold an earlier such result: what is finished in it and still holds is not made again."""
+    """Folder to write: labels/, confidence/ and overlay/, with files of the photos' names. Must not exist yet, be
+    empty, or hold an earlier such result: what is finished in it and still holds is not made again."""
     load_config: Optional[Path] = None
     """config.yml of a finished run of nerfseg or nerfseg-fast on the scene: what the run knows of the scene then counts
     too. Without it, photos are seen one by one, and need no poses."""

@@ -18,6 +18,8 @@ from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.utils.files import write_text, write_whole
 
 FACTS = "segment.json"
+PARTS = {"labels": "png", "confidence": "png", "overlay": "jpg"}
+"""Folders, and the suffix of their files."""
 OPACITY = 0.5
 """Of the classes' colours over the photo."""
 
@@ -47,8 +49,9 @@ class MappedFolder:
             )
         try:
             if facts.is_file() and _digest(facts) != self.digest:
-                for path in (path for name in ("labels", "confidence", "overlay") for path in self.folder.glob(f"{name}/*")):
-                    path.unlink()
+                for name in PARTS:
+                    for path in self.folder.glob(f"{name}/*.{PARTS[name]}"):
+                        path.unlink()
             self.folder.mkdir(parents=True, exist_ok=True)
             write_text(facts, json.dumps({"digest": self.digest, "classes": list(self.table.names)}, indent=1) + "\n")
             ClassTable(self.table.names, self.table.colors).save(self.folder / "classes.json")
@@ -57,8 +60,7 @@ class MappedFolder:
 
     def files(self, name: str) -> Tuple[Path, Path, Path]:
         """Label map, confidence and overlay of a photo."""
-        parts = (("labels", "png"), ("confidence", "png"), ("overlay", "jpg"))
-        return tuple(self.folder / part / f"{name}.{suffix}" for part, suffix in parts)
+        return tuple(self.folder / part / f"{name}.{suffix}" for part, suffix in PARTS.items())
 
     def has(self, name: str) -> bool:
         """Whether all of a photo's files are there."""

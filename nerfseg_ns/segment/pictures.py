@@ -76,8 +76,8 @@ def find_pictures(scene: Path, label_folder: str) -> Tuple[List[Picture], ClassT
     problems.raise_found()
     if not any(found):
         raise SceneError(
-            f"No photo is labelled: sought were {FORMS} in {scene / label_folder}, for each labelled photo one with the "
-            "photo's stem as its name. Label at least one photo."
+            f"No photo is labelled: sought were {FORMS} in {scene / label_folder}, for each labelled photo one with "
+            "the photo's stem as its name. Label at least one photo."
         )
     table, labels = resolve_labels(found, sizes, scene / "classes.json")
     require_labelled_pixels(labels, table)

@@ -16,9 +16,6 @@ from nerfseg_ns.errors import SceneError
 from nerfseg_ns.semantics.losses import label_loss
 from nerfseg_ns.training.data_parallel import shared_seed
 
-FLOOR = 0.1
-"""Share of an opinion that is spread over all classes before opinions are multiplied: none can rule a class out. The
-context's has a floor of its own below it, for it learns from smoothed labels."""
 TILE = 512
 """Pixels, both ways, that are classified at once."""
 DILATIONS = (1, 1, 2, 4)
@@ -111,17 +108,6 @@ class ColourContext(nn.Module):
         """Cross-entropy over the labelled pixels."""
         return label_loss(logits, labels, self.config.label_smoothing, self.config.class_balance)
 
-    def add_to(
-        self, logits: Float[Tensor, "height width classes"], image: Float[Tensor, "height width 3"]
-    ) -> Float[Tensor, "height width classes"]:
-        """Logits of the product of two opinions: of what the scene knows, and of what the image looks like.
-
-        Args:
-            logits: of the semantic stage.
-            image: the view that they are of, rendered or photographed.
-        """
-        return _with_floor(logits).log() + self.config.weight * _with_floor(self.classify(image)).log()
-
     @torch.no_grad()
     def classify(self, image: Float[Tensor, "height width 3"]) -> Float[Tensor, "height width classes"]:
         """Logits of a whole image, in pieces that overlap, so that the features of one piece only are in memory."""
@@ -143,8 +129,3 @@ def _tiles(size: int) -> Iterator[Tuple[slice, slice]]:
     for start in range(0, size, TILE):
         end, before = min(size, start + TILE), max(0, start - REACH)
         yield slice(before, min(size, end + REACH)), slice(start - before, end - before)
-
-
-def _with_floor(logits: Float[Tensor, "*pixels classes"]) -> Float[Tensor, "*pixels classes"]:
-    """Probabilities of which a share is spread over all classes."""
-    return (1.0 - FLOOR) * logits.float().softmax(dim=-1) + FLOOR / logits.shape[-1]

@@ -86,6 +86,11 @@ class SemanticStage(nn.Module):
             ]
         )
 
+    @property
+    def rendered_width(self) -> int:
+        """Numbers of a rendered feature: those of all heads."""
+        return self.config.heads * self.config.feature_dim
+
     def choose_samples(self, levels: List[RenderedLevel]) -> List[List[RaySegment]]:
         """The segments of cascade levels with the samples that the semantic modules see."""
         return [[self._choose(segment) for segment in level.segments] for level in levels]

@@ -12,6 +12,7 @@ from nerfseg_ns.compare.fields.field_contestant import FieldContestant
 from nerfseg_ns.compare.fields.geometry import geometry_facts
 from nerfseg_ns.compare.fields.run_config import method_config
 from nerfseg_ns.compare.methods import Colour
+from nerfseg_ns.eye.config import DEFAULT_BACKBONE
 from nerfseg_ns.training.trainer import StagedTrainerConfig
 
 
@@ -26,6 +27,8 @@ class RadianceContestant(FieldContestant):
         model.semantics.colour_radiance = info.colour_radiance
         if not info.colour_radiance:
             model.colour_context.weight = 0.0  # it is a part of C
+        if info.eye:
+            model.eye.backbone = DEFAULT_BACKBONE
         config.stage1_from = job.geometry
         return config
 

@@ -12,6 +12,7 @@ from nerfseg_ns.check.facts import parser_config
 from nerfseg_ns.compare.contestant import Effort
 from nerfseg_ns.compare.methods import Geometry
 from nerfseg_ns.compare.scene import ComparedScene
+from nerfseg_ns.eye.config import NO_BACKBONE
 from nerfseg_ns.method_configs.nerfseg import nerfseg
 from nerfseg_ns.method_configs.nerfseg_fast import nerfseg_fast
 from nerfseg_ns.training.in_process import in_process
@@ -51,4 +52,5 @@ def method_config(
     `run_config`."""
     config = run_config(METHOD_CONFIGS[geometry], scene, seed, folder)
     config.pipeline.stages.set_lengths(effort.implicit_steps, effort.semantic_steps)
+    config.pipeline.model.eye.backbone = NO_BACKBONE  # only the row that has it in its name has it
     return config

