@@ -179,8 +179,9 @@ def slow_guided_filter(values, guide, radius, epsilon):
 
     slopes, offsets = torch.zeros(height, width, 3, channels), torch.zeros(height, width, channels)
     for y, x in np.ndindex(height, width):
-        colours = guide[:, *window(y, x)].flatten(1).T
-        wanted = values[:, *window(y, x)].flatten(1).T
+        rows, columns = window(y, x)
+        colours = guide[:, rows, columns].flatten(1).T
+        wanted = values[:, rows, columns].flatten(1).T
         centred = colours - colours.mean(0)
         covariance = centred.T @ centred / len(colours) + epsilon * torch.eye(3)
         slopes[y, x] = torch.linalg.solve(covariance, centred.T @ (wanted - wanted.mean(0)) / len(colours))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nerfseg_ns.data.labelled_rays import LabelledRays, LabelledRaysConfig, _half_precision, _single_precision
+from nerfseg_ns.data.labelled_rays import LabelledRays, LabelledRaysConfig, half_precision, single_precision
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.semantics.frozen_rays import FrozenRays
 
@@ -59,7 +59,7 @@ def test_half_precision_hardly_changes_the_logits(small_town, make_trainer, step
     model = trainer.pipeline.model.eval()
     bundle, batch = trainer.pipeline.datamanager.draw_train()
     whole = model.freeze_rays(bundle, batch)
-    halved = whole.map(_half_precision).map(_single_precision)
+    halved = whole.map(half_precision).map(single_precision)
     assert not torch.equal(whole.levels[0][0].features, halved.levels[0][0].features)
     logits = [model.semantics.get_logits(r.levels, r.observed)["f2s_logits"][0] for r in (whole, halved)]
     assert (logits[0].argmax(-1) == logits[1].argmax(-1)).float().mean() > 0.99

@@ -60,9 +60,9 @@ class GoogleEarthDataParserConfig(DataParserConfig):
     """How label PNGs encode classes. auto decides over all label files and the whole palette."""
     eval_mode: Literal["interval", "fraction", "filename", "all"] = "all"
     """Which of the UNLABELLED frames are held out to measure PSNR (val and test are the same; labelled frames are
-    always trained on). interval: every eval-interval-th; fraction: all but train-split-fraction of them; filename: by
-    train / eval in the name; all: none is held out and every frame is in every split. A test.txt wins: to measure mIoU,
-    list labelled frames there."""
+    always trained on). all: none is held out and every frame is in every split; interval: every eval-interval-th;
+    fraction: all but train-split-fraction of them; filename: by train / eval in the name. A test.txt wins: to measure
+    mIoU, list labelled frames there."""
     eval_interval: int = 8
     """Every how many unlabelled frames one is held out, for eval-mode interval."""
     train_split_fraction: float = 0.9
