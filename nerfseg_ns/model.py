@@ -26,7 +26,7 @@ from nerfseg_ns.semantics.losses import label_loss
 from nerfseg_ns.semantics.opinions import opinion
 from nerfseg_ns.semantics.outputs import label_outputs, pending_outputs
 from nerfseg_ns.semantics.semantic_stage import SemanticStage, SemanticStageConfig
-from nerfseg_ns.semantics.taught_field import FieldEyeConfig, TaughtField
+from nerfseg_ns.semantics.taught_field import PHOTO_SHARPNESS, FieldEyeConfig, TaughtField
 from nerfseg_ns.training.callback import GUIDANCE_GROUP, SEMANTIC_GROUP
 from nerfseg_ns.training.stages import Stage
 from nerfseg_ns.viewer.labels_button import LabelsButton
@@ -312,7 +312,7 @@ class NerfSegModel(Model):
         if weight > 0:
             seen = self.eye.probabilities(image, turns=None if is_photo else 1)
             total = total + weight * opinion(seen.clamp(min=1e-6).log())
-        return total
+        return total * (1 - trust * (1 - PHOTO_SHARPNESS)) if is_photo else total
 
     @torch.no_grad()
     def get_outputs_for_camera_ray_bundle(self, camera_ray_bundle: RayBundle) -> Dict[str, Tensor]:

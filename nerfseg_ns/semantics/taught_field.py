@@ -21,6 +21,11 @@ from nerfseg_ns.semantics.frozen_rays import FrozenRays
 from nerfseg_ns.semantics.semantic_stage import SemanticStage, SemanticStageConfig
 
 
+PHOTO_SHARPNESS = 0.7
+"""What logits are multiplied by where field and eye both see a photo: they err together more often than opinions that
+are multiplied should. Measured on three real flights: the calibration error falls from 2 to 3 % to 1 to 2 %."""
+
+
 @dataclass
 class FieldEyeConfig(EyeConfig):
     """The trained eye, and how it and the field work together."""
@@ -28,7 +33,7 @@ class FieldEyeConfig(EyeConfig):
     backbone: str = NO_BACKBONE
     """Network whose features are used, frozen: efficientnet-lite0 (installed with nerfseg), timm/NAME (downloaded when
     it is first used), or none: labels are then learnt from the labelled photos alone."""
-    weight: float = 1.5
+    weight: float = 1.0
     """How much the eye's opinion of a photo counts beside that of the field that it has taught, which counts 1."""
     rendered_weight: float = 0.25
     """The same for rendered views, which are softer than the photos that the eye has learnt from."""
