@@ -42,9 +42,17 @@ def write_points(root, normal=(0.0, 0.0, 1.0), count=400):
 # Splits
 
 
+def test_all_photos_are_trained_on_unless_asked_otherwise(tmp_path):
+    write_photos(tmp_path, photos=20, labelled=(4, 11))
+    for split in ("train", "val", "test"):
+        outputs = load(tmp_path, split)
+        assert stems(outputs) == [f"p{index:02d}" for index in range(20)]
+        assert outputs.metadata["semantics"].labelled == (4, 11)
+
+
 def test_labelled_photos_are_trained_on_and_every_photo_is_in_train_or_test(tmp_path):
     write_photos(tmp_path, photos=20, labelled=(4, 11))
-    train, val, test = (load(tmp_path, split) for split in ("train", "val", "test"))
+    train, val, test = (load(tmp_path, split, eval_mode="interval") for split in ("train", "val", "test"))
     # Of the 18 unlabelled photos the 4th and the 12th, from 0: photos 5 (4 is labelled) and 14 (11 is too).
     assert stems(test) == ["p05", "p14"] == stems(val)
     assert sorted(stems(train) + stems(test)) == [f"p{index:02d}" for index in range(20)]
@@ -81,7 +89,7 @@ def test_lists_without_a_labelled_photo_to_train_on(tmp_path):
 
 
 def test_up_is_away_from_the_ground_and_cameras_are_in_the_unit_sphere(tmp_path):
-    train, test = (load(write_photos(tmp_path), split) for split in ("train", "test"))
+    train, test = (load(write_photos(tmp_path), split, eval_mode="interval") for split in ("train", "test"))
     poses = torch.cat([train.cameras.camera_to_worlds, test.cameras.camera_to_worlds])
     # All photos look along the file's +z: that is down, so they look along -z afterwards.
     torch.testing.assert_close(poses[:, :, 2], torch.tensor([[0.0, 0.0, 1.0]]).expand(12, 3))
@@ -214,7 +222,7 @@ def test_a_georeferenced_scene_keeps_up_and_metres(tmp_path):
 
 @pytest.mark.skipif(not BRIGHTON_BEACH.is_dir(), reason="the scene brighton_beach is not beside the repository")
 def test_brighton_beach():
-    train, test = load(BRIGHTON_BEACH), load(BRIGHTON_BEACH, "test")
+    train, test = (load(BRIGHTON_BEACH, split, eval_mode="interval") for split in ("train", "test"))
     assert len(train.image_filenames) == 16 and len(test.image_filenames) == 2
     maps = train.metadata["semantics"]
     assert [stems(train)[index] for index in maps.labelled] == ["DJI_0024", "DJI_0031"]

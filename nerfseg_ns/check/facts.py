@@ -123,6 +123,8 @@ def parser_config(name: str, scene: Path, config: CheckConfig) -> DataParserConf
 
 def _merge_same(splits: list[SplitFacts]) -> list[SplitFacts]:
     train, val, test = splits
+    if train.outputs.image_filenames == val.outputs.image_filenames == test.outputs.image_filenames:
+        return [SplitFacts("train = val = test", train.outputs, train.pixels)]
     if val.outputs.image_filenames == test.outputs.image_filenames:
         return [train, SplitFacts("val = test", test.outputs, test.pixels)]
     return splits

@@ -9,7 +9,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from nerfseg_ns.errors import Problems, SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
@@ -35,14 +35,14 @@ class Picture:
     """What the user drew on it, if anything."""
 
     def read(self) -> UInt8[ndarray, "height width 3"]:
-        """The photo, upright.
+        """The photo as it is stored, as training takes it, whatever its EXIF orientation.
 
         Raises:
             SceneError: it cannot be read.
         """
         try:
             with Image.open(self.path) as file:
-                return np.array(ImageOps.exif_transpose(file).convert("RGB"))
+                return np.array(file.convert("RGB"))
         except (OSError, ValueError, SyntaxError) as error:
             raise SceneError(f"Cannot read the photo {self.path}: {error}. Mend it, or take it out.") from error
 
@@ -116,9 +116,9 @@ def _photos_in(folder: Path, deep: bool) -> List[Path]:
 
 
 def _size(path: Path) -> Size:
-    """Width and height, upright."""
+    """Width and height as stored."""
     try:
         with Image.open(path) as file:
-            return ImageOps.exif_transpose(file).size if file.getexif().get(0x0112, 1) > 4 else file.size
+            return file.size
     except (OSError, ValueError, SyntaxError) as error:
         raise SceneError(f"Cannot read the photo {path}: {error}. Mend it, or take it out.") from error
