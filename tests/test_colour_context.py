@@ -245,10 +245,14 @@ def test_views_are_labelled_with_it(fast_pipeline):
     finally:
         model.colour_context = context
     count = len(model.class_names)
-    wanted = context.add_to(plain["semantics_logits"][..., :count], plain["rgb"])
+
+    def together(logits, image):
+        return opinion(logits) + context.config.weight * opinion(context.classify(image))
+
+    wanted = together(plain["semantics_logits"][..., :count], plain["rgb"])
     found = outputs["semantics_logits"][..., :count]
     torch.testing.assert_close(found, wanted, atol=5e-3, rtol=0)
     assert torch.equal(outputs["semantics_colormap"], model.palette[found.argmax(dim=-1)])
     assert outputs["semantics_confidence"].shape == (*found.shape[:2], 1)
-    torch.testing.assert_close(observed, context.add_to(plain_observed, photo), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(observed, together(plain_observed, photo), atol=1e-4, rtol=1e-4)
     assert not torch.equal(outputs["semantics_colormap"], plain["semantics_colormap"])

@@ -1,0 +1,64 @@
+"""Scores label maps of nerfseg segment against the hand-drawn polygons beside this file.
+
+python tests/score_maps.py SCENE MAPS
+
+SCENE is a folder with a classes.json whose name is that of a folder in real_labels; MAPS is what nerfseg segment wrote.
+"difficult" are the polygons that were traced to a real border: gaps, verges, single cars, whole roofs, thin things.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from nerfseg_ns.evaluation.confusion import confusion_matrix, segmentation_scores
+from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
+from nerfseg_ns.labels.labelme import LabelMeLabel
+
+POLYGONS = Path(__file__).parent / "real_labels"
+BINS = 10
+
+
+def truth_of(label: LabelMeLabel, table: ClassTable, only_difficult: bool = False) -> np.ndarray:
+    """The polygons of a photo as class indices, all or those that are difficult."""
+    shapes = [shape for shape in label.content["shapes"] if shape["flags"].get("difficult") or not only_difficult]
+    return LabelMeLabel(label.path, {**label.content, "shapes": shapes}).read(table)
+
+
+def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
+    """Mean distance between confidence and accuracy over ten bins of confidence, weighted by their pixels."""
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    chosen = [bins == index for index in range(BINS)]
+    return sum(abs(confidence[one].mean() - right[one].mean()) * one.mean() for one in chosen if one.any())
+
+
+def main(scene: Path, maps: Path) -> None:
+    """Prints mIoU and accuracy of all and of the difficult polygons, and the calibration error."""
+    from nerfseg_ns.labels.json_labels import labels_in_json
+
+    table = ClassTable.load(scene / "classes.json")
+    counts = {kind: torch.zeros(len(table), len(table), dtype=torch.long) for kind in ("all", "difficult")}
+    sure, right = [], []
+    for path in sorted((POLYGONS / scene.resolve().name).glob("*.json")):
+        ((_, label),) = labels_in_json(path)
+        found = np.array(Image.open(maps / "labels" / f"{path.stem}.png"))
+        confidence = np.array(Image.open(maps / "confidence" / f"{path.stem}.png")) / 255
+        for kind, matrix in counts.items():
+            truth = truth_of(label, table, kind == "difficult")
+            matrix += confusion_matrix(torch.from_numpy(found), torch.from_numpy(truth), len(table))
+        known = truth_of(label, table) != IGNORE_INDEX
+        sure.append(confidence[known])
+        right.append((found == truth_of(label, table))[known])
+    for kind, matrix in counts.items():
+        scores = segmentation_scores(matrix, table.names)
+        each = ", ".join(f"{name[4:]} {value:.2f}" for name, value in scores.items() if name.startswith("iou/"))
+        print(f"{kind}: mIoU {scores['miou']:.3f}, accuracy {scores['total_accuracy']:.3f} ({each})")
+    print(f"calibration error {calibration_error(np.concatenate(sure), np.concatenate(right)):.3f}")
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:3]))
