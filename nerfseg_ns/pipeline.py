@@ -4,7 +4,7 @@ import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Literal, Optional, Type
+from typing import Any, Dict, List, Literal, Optional, Type
 
 from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
@@ -118,7 +118,7 @@ class NerfSegPipeline(VanillaPipeline):
                 f"The eye has learnt the labels in {time.time() - start:.0f} s. Of labels that it did not learn from "
                 f"it names {100 * float(model.eye.skill):.0f} % rightly, and is trusted to {100 * model.trust:.0f} %."
             )
-        if not model.is_taught or model.taught.draw is not None or manager.labelled_rays is None:
+        if not model.is_taught or model.taught.draw is not None:
             return
         kept = teach(
             self.config.model.eye,
@@ -128,10 +128,18 @@ class NerfSegPipeline(VanillaPipeline):
             lambda image: model.eye.probabilities(image, turns=1),
             self.config.labelled_rays.rays_per_chunk,
         )
-        own = manager.labelled_rays
-        model.taught.draw = _own_only(own) if kept is None else TaughtRays(kept, own, model.config.eye.own_share).draw
+        model.taught.draw = self._draw_labelled
+        if kept is not None:
+            model.taught.draw = TaughtRays(kept, self._draw_labelled, model.config.eye.own_share).draw
         if kept is not None:
             CONSOLE.log(f"The eye has labelled {len(kept):,} pixels of unlabelled photos for the field to learn from.")
+
+    def _draw_labelled(self, count: int) -> FrozenRays:
+        """At most so many rays with the user's labels, of those that are kept ready if there are any."""
+        manager = self.datamanager
+        if manager.labelled_rays is not None:
+            return manager.labelled_rays.draw(count)[0]
+        return self.model.freeze_rays(*manager.draw_train()).map(lambda tensor: tensor[:count])
 
     def _context_crops(self, config: ColourContextConfig) -> LabelledCrops:
         """Pieces of labelled photos, a share of them as the learnt scene shows them."""
@@ -231,8 +239,3 @@ class NerfSegPipeline(VanillaPipeline):
             metrics = super().get_average_eval_image_metrics(*args, **kwargs)
         finite = {key: value for key, value in metrics.items() if math.isfinite(value)}  # one view has no deviation
         return {**finite, **scores.summary()}
-
-
-def _own_only(rays: LabelledRays) -> Callable[[int], FrozenRays]:
-    """Where the eye has nothing to tell, the taught stage learns from the user's labels, as the other one does."""
-    return lambda count: rays.draw(count)[0]

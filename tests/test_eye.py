@@ -277,6 +277,32 @@ def test_taught_rays_have_the_eyes_labels_at_their_photos_pixels(small_town, mak
     assert int(kept.labels.max()) < len(model.class_names)
 
 
+def test_it_teaches_where_no_rays_are_kept_and_no_photo_is_unlabelled(small_town, make_trainer, step_trainer):
+    def change(config):
+        with_eye(config)
+        config.pipeline.labelled_rays.max_megabytes = 0
+        config.pipeline.model.eye.min_confidence = 1.1  # it is sure of nothing
+
+    trainer = make_trainer(small_town, 1, 3, change=change)
+    losses = step_trainer(trainer, range(3))
+    drawn = trainer.pipeline.model.taught.draw(30)
+    assert "taught_f2s_loss" in losses and len(drawn) == 30 and drawn.labels.dtype == torch.int64
+
+
+def test_an_eye_without_skill_has_no_say(small_town, make_trainer, step_trainer):
+    def change(config):
+        with_eye(config)
+        config.pipeline.model.eye.least_skill, config.pipeline.model.eye.full_skill = 1.0, 1.0
+
+    trainer = make_trainer(small_town, 1, 3, change=change)
+    losses = step_trainer(trainer, range(3))
+    model = trainer.pipeline.model.eval()
+    assert "taught_f2s_loss" not in losses and model.trust == 0 and model.fields == [model.semantics]
+    camera = trainer.pipeline.datamanager.eval_dataset.cameras[0:1]
+    seen, model.eye = model.get_outputs_for_camera(camera)["semantics_logits"], None
+    assert torch.equal(seen, model.get_outputs_for_camera(camera)["semantics_logits"])
+
+
 def test_a_resumed_run_has_its_eye(small_town, make_trainer, step_trainer):
     trainer = make_trainer(small_town, 2, 4, change=with_eye)
     step_trainer(trainer, range(4))

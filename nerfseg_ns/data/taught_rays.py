@@ -14,7 +14,7 @@ from rich.progress import track
 from torch import Tensor
 
 from nerfseg_ns.data.dataset import LabelledDataset
-from nerfseg_ns.data.labelled_rays import LabelledRays, half_precision, single_precision
+from nerfseg_ns.data.labelled_rays import half_precision, single_precision
 from nerfseg_ns.semantics.frozen_rays import FrozenRays
 from nerfseg_ns.semantics.taught_field import FieldEyeConfig, concatenate
 from nerfseg_ns.utils.spread import spread
@@ -28,8 +28,8 @@ class TaughtRays:
 
     kept: FrozenRays
     """With the eye's labels, in half precision."""
-    labelled: LabelledRays
-    """With the user's."""
+    draw_labelled: Callable[[int], FrozenRays]
+    """Gives so many rays with the user's, in single precision."""
     own_share: float
 
     def draw(self, count: int) -> FrozenRays:
@@ -37,7 +37,7 @@ class TaughtRays:
         own = round(self.own_share * count)
         chosen = torch.randint(len(self.kept), (count - own,), device=self.kept.labels.device)
         taught = self.kept.map(lambda tensor: single_precision(tensor[chosen]))
-        return concatenate([self.labelled.draw(own)[0], taught]) if own else taught
+        return concatenate([self.draw_labelled(own), taught]) if own else taught
 
 
 def teach(
@@ -86,7 +86,7 @@ def _sure_pixels(
     places = sure.flatten().nonzero()[:, 0]
     order = torch.randperm(len(places), generator=torch.Generator().manual_seed(view))[:count]
     width = image.shape[1]
-    for pixels in places[order].split(chunk):
+    for pixels in places[order].split(chunk) if len(order) else ():
         indices = torch.stack([torch.full_like(pixels, view), pixels // width, pixels % width], dim=-1)
         batch = {"image": image.flatten(0, 1)[pixels], "semantics": labels.cpu().flatten()[pixels][:, None]}
         yield indices, batch
