@@ -137,6 +137,16 @@ def test_pixels_keep_their_class_in_turned_and_scaled_copies():
         assert means == sorted(means) and means[0] < means[1] - 0.05
 
 
+def test_many_labelled_photos_share_copies_and_pixels():
+    labels = torch.zeros(32, 32, dtype=torch.uint8)
+    config = EyeConfig(max_copies=12, max_pixels=600, pixels_per_class=400, least_side=32)
+    backbone, generator = load_backbone(DEFAULT_BACKBONE), torch.Generator().manual_seed(0)
+    parts = list(see_copies(backbone, config, torch.rand(3, 32, 32), labels, generator, photos=3))
+    assert len(parts) == 4 and [len(part) for part in parts] == [50] * 4  # of 12 and of 600, a third
+    parts = list(see_copies(backbone, config, torch.rand(3, 32, 32), labels, generator, photos=100))
+    assert len(parts) == 2 and all(len(part) == 3 for part in parts)
+
+
 def test_classifiers_learn_and_take_features_as_they_come():
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(3, (3000,), generator=generator)
@@ -319,3 +329,19 @@ def test_grid_sample_reads_cells_at_their_middles():
     values = torch.arange(4.0).view(1, 1, 1, 4)
     grid = torch.tensor([[[[(1 + 0.5) / 4 * 2 - 1, 0.0]]]])
     assert float(grid_sample(values, grid, align_corners=False)) == 1.0
+
+
+def test_it_is_a_contestant_of_the_comparison(small_town, tmp_path):
+    from nerfseg_ns.compare.contestant import Effort, Job
+    from nerfseg_ns.compare.contestants import make_contestant
+    from nerfseg_ns.compare.methods import METHODS
+    from nerfseg_ns.compare.scene import ComparedScene
+
+    job = Job("eye", METHODS["eye"], ComparedScene(small_town), seed=0, effort=Effort(), folder=tmp_path)
+    contestant = make_contestant(job)
+    contestant.config = EyeConfig(**SMALL)
+    contestant.train()
+    found = contestant.predict("test", job.scene.test_views[0])
+    assert found.keys() == {"observed"} and found["observed"].labels.shape == (48, 48)
+    assert found["observed"].labels.max() < len(job.scene.table) and 0 < found["observed"].confidence.mean() <= 1
+    assert 0 <= contestant.facts()["skill"] <= 1 and "efficientnet-lite0" in contestant.config_text()

@@ -10,6 +10,11 @@ from nerfseg_ns.errors import Problems, SceneError
 NO_BACKBONE = "none"
 DEFAULT_BACKBONE = "efficientnet-lite0"
 TIMM_PREFIX = "timm/"
+COUNTS = (
+    *("side", "least_side", "heads", "hidden", "steps", "batch_size"),
+    *("pixels_per_class", "max_pixels", "max_copies"),
+)
+"""Options that are whole numbers from 1 on."""
 
 
 @dataclass
@@ -35,6 +40,10 @@ class EyeConfig:
     """Labelled pixels of a step."""
     pixels_per_class: int = 400
     """Most pixels that are taken of a class from each copy of a labelled photo."""
+    max_pixels: int = 150_000
+    """Most pixels of all copies of all labelled photos together; each takes 3 KB of memory."""
+    max_copies: int = 96
+    """Most copies of all labelled photos together, but two of each at least; each takes half a second on a CPU."""
     scales: Tuple[float, ...] = (0.7, 1.0, 1.4)
     """Sizes of the copies of a labelled photo, beside their eight turns and mirrors."""
     test_turns: int = 4
@@ -52,7 +61,7 @@ class EyeConfig:
             SceneError: one makes no sense.
         """
         problems = Problems()
-        for name in ("side", "least_side", "heads", "hidden", "steps", "batch_size", "pixels_per_class"):
+        for name in COUNTS:
             if getattr(self, name) < 1:
                 problems.add(SceneError(f"eye: {name.replace('_', '-')} is {getattr(self, name)}; the least is 1."))
         if self.test_turns not in (1, 2, 4):

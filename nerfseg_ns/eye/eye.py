@@ -6,7 +6,7 @@ Only they are saved with a run.
 
 from __future__ import annotations
 
-from typing import Optional, Sequence, Tuple
+from typing import Iterator, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -76,19 +76,19 @@ class Eye(nn.Module):
             SceneError: no pixel is labelled.
         """
         generator = torch.Generator().manual_seed(seed)
-        seen = SeenPixels.join([part for picture in pictures for part in self._see(picture, generator)])
+        seen = SeenPixels.join([part for picture in pictures for part in self._see(picture, generator, len(pictures))])
         if len(seen) == 0:
             raise SceneError("No pixel of the labelled photos is labelled, so that the eye has nothing to learn from.")
         self.skill.fill_(find_skill(seen, self.heads, self.config, seed))
         self.heads.learn(seen.features, seen.labels, self.config, seed)
         self.is_learnt.fill_(True)
 
-    def _see(self, picture: LabelledPicture, generator: torch.Generator):
+    def _see(self, picture: LabelledPicture, generator: torch.Generator, photos: int) -> Iterator[SeenPixels]:
         image, labels = (values.to(self.skill.device) for values in picture)
         image = self._as_seen(image.movedim(-1, 0))
         size = (image.shape[1], image.shape[2])
         labels = F.interpolate(labels[None, None].float(), size=size, mode="nearest-exact")[0, 0].byte()
-        return see_copies(self.backbone, self.config, image, labels, generator)
+        return see_copies(self.backbone, self.config, image, labels, generator, photos)
 
     def _as_seen(self, image: Float[Tensor, "3 height width"]) -> Float[Tensor, "3 rows columns"]:
         """A photo in the size that the backbone is to see."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Callable
 
 import torch
 import torch.nn.functional as F
@@ -58,12 +59,11 @@ class PixelHeads(nn.Module):
             seed: of all that is random.
         """
         mean, std = features.mean(dim=0), features.std(dim=0, correction=0) + LEAST_DEVIATION
-        features = (features - mean) / std
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             torch.manual_seed(seed)
             self._reset()
             self.requires_grad_(True).train()
-            self._descend(features, labels, config)
+            self._descend(lambda chosen: (features[chosen] - mean) / std, labels, config)
         self.requires_grad_(False).eval()
         self.first.weight.div_(std)
         self.first.bias.sub_(self.first.weight @ mean)
@@ -74,12 +74,13 @@ class PixelHeads(nn.Module):
             self.weight.normal_(std=1 / math.sqrt(self.weight.shape[1]))
             self.bias.zero_()
 
-    def _descend(self, features: Tensor, labels: Tensor, config: EyeConfig) -> None:
+    def _descend(self, read: Callable[[Tensor], Tensor], labels: Tensor, config: EyeConfig) -> None:
+        """Steps on random pixels, whose features are brought to one scale as they are read: no second copy of all."""
         optimizer = torch.optim.AdamW(self.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
         for step in range(config.steps):
             optimizer.param_groups[0]["lr"] = LEARNING_RATE * (1 + math.cos(math.pi * step / config.steps)) / 2
             batch = torch.randint(len(labels), (config.batch_size,)).to(labels.device)
-            logits = self(features[batch])
+            logits = self(read(batch))
             loss = F.cross_entropy(logits.flatten(0, 1), labels[batch].repeat(len(logits)))
             optimizer.zero_grad()
             loss.backward()

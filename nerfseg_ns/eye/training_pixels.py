@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Iterator, List, Sequence, Tuple
 
 import torch
@@ -48,6 +49,7 @@ def see_copies(
     image: Float[Tensor, "3 height width"],
     labels: UInt8[Tensor, "height width"],
     generator: torch.Generator,
+    photos: int = 1,
 ) -> Iterator[SeenPixels]:
     """The labelled pixels of each copy of a photo, one copy after the other.
 
@@ -57,19 +59,23 @@ def see_copies(
         image: colours 0 to 1, in the size that the backbone is to see.
         labels: class indices of its pixels.
         generator: of all that is random.
+        photos: that share the most copies and the most pixels that the config allows.
     """
+    ways = list(product(range(TURNS), config.scales))
+    order = torch.randperm(len(ways), generator=generator).tolist()[: max(2, config.max_copies // photos)]
+    classes = max(1, len(labels[labels != IGNORE_INDEX].unique()))
+    most = min(config.pixels_per_class, max(1, config.max_pixels // (photos * len(order) * classes)))
     folds = _chessboard(labels.shape).to(labels.device)
-    for number in range(TURNS):
-        for scale in config.scales:
-            size = [max(1, round(side * scale)) for side in image.shape[1:]]
-            copy = F.interpolate(image[None], size=size, mode="bicubic", antialias=scale < 1)[0].clamp(0, 1)
-            own = torch.stack([labels, folds])[None].float()
-            own = turn(F.interpolate(own, size=size, mode="nearest-exact")[0].long(), number)
-            chosen = choose_pixels(own[0], config.pixels_per_class, generator)
-            pyramid = Pyramid.of(backbone, recolour(turn(copy, number), generator))
-            rows, columns = chosen.T
-            features = pyramid.at(rows.float(), columns.float())
-            yield SeenPixels(features, own[0, rows, columns], own[1, rows, columns])
+    for number, scale in (ways[position] for position in sorted(order)):
+        size = [max(1, round(side * scale)) for side in image.shape[1:]]
+        copy = F.interpolate(image[None], size=size, mode="bicubic", antialias=scale < 1)[0].clamp(0, 1)
+        own = torch.stack([labels, folds])[None].float()
+        own = turn(F.interpolate(own, size=size, mode="nearest-exact")[0].long(), number)
+        chosen = choose_pixels(own[0], most, generator)
+        pyramid = Pyramid.of(backbone, recolour(turn(copy, number), generator))
+        rows, columns = chosen.T
+        features = pyramid.at(rows.float(), columns.float())
+        yield SeenPixels(features, own[0, rows, columns], own[1, rows, columns])
 
 
 def choose_pixels(
