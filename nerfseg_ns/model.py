@@ -158,8 +158,8 @@ class NerfSegModel(Model):
         """
         self.stage, self.step = stage, step
         self.geometry.freeze(stage is Stage.SEMANTIC)
-        learns = {self.semantics: Stage.SEMANTIC, self.colour_context: Stage.SEMANTIC, self.guidance: Stage.IMPLICIT}
-        learns[self.taught] = Stage.SEMANTIC
+        learns = dict.fromkeys((self.semantics, self.colour_context, self.taught), Stage.SEMANTIC)
+        learns[self.guidance] = Stage.IMPLICIT
         for module, when in learns.items():
             if module is not None:
                 module.requires_grad_(stage is when)
@@ -247,7 +247,7 @@ class NerfSegModel(Model):
     def _get_taught_logits(self, ray_bundle: Union[RayBundle, FrozenRays]) -> Dict[str, List[Tensor]]:
         """Logits and labels of rays that the eye labelled, as many as the batch of stage 2 has that they are beside."""
         is_batch = isinstance(ray_bundle, FrozenRays) or OBSERVED_RGB in ray_bundle.metadata
-        if not self.is_taught or self.stage is Stage.IMPLICIT or not is_batch:
+        if self.taught is None or self.stage is Stage.IMPLICIT or not is_batch:
             return {}
         return self.taught.get_training_logits(len(ray_bundle), self._training_colour)
 

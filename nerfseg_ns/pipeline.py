@@ -131,7 +131,6 @@ class NerfSegPipeline(VanillaPipeline):
         model.taught.draw = self._draw_labelled
         if kept is not None:
             model.taught.draw = TaughtRays(kept, self._draw_labelled, model.config.eye.own_share).draw
-        if kept is not None:
             CONSOLE.log(f"The eye has labelled {len(kept):,} pixels of unlabelled photos for the field to learn from.")
 
     def _draw_labelled(self, count: int) -> FrozenRays:

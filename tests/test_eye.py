@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from runs import load, same, snapshot
-from torch.nn.functional import grid_sample
 
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.eye import backbone as backbones
@@ -322,13 +321,6 @@ def test_a_resumed_run_has_its_eye(small_town, make_trainer, step_trainer):
     assert same(snapshot(resumed.pipeline.model.eye), snapshot(trainer.pipeline.model.eye))
     step_trainer(resumed, range(4, 6))
     assert resumed.pipeline.model.stage is Stage.SEMANTIC and resumed.pipeline.model.taught.draw is not None
-
-
-def test_grid_sample_reads_cells_at_their_middles():
-    """What `Pyramid` relies on."""
-    values = torch.arange(4.0).view(1, 1, 1, 4)
-    grid = torch.tensor([[[[(1 + 0.5) / 4 * 2 - 1, 0.0]]]])
-    assert float(grid_sample(values, grid, align_corners=False)) == 1.0
 
 
 def test_it_is_a_contestant_of_the_comparison(small_town, tmp_path):

@@ -53,7 +53,7 @@ class Eye(nn.Module):
     def __init__(self, config: EyeConfig, num_classes: int) -> None:
         super().__init__()
         config.check()
-        self.config, self.num_classes = config, num_classes
+        self.config = config
         channels = pyramid_channels(load_backbone(config.backbone))
         self.heads = PixelHeads(channels, config.hidden, config.heads, num_classes).requires_grad_(False)
         self.register_buffer("skill", torch.ones(()))

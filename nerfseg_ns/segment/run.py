@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from abc import ABC, abstractmethod
 from dataclasses import asdict
 from pathlib import Path
 from typing import List, Optional
@@ -41,14 +42,16 @@ def run_segment(scene: Optional[Path], config: SegmentConfig) -> Path:
         SceneError: options, photos or labels are not usable.
     """
     config.check(scene)
-    source = PhotoSource(scene, config) if config.load_config is None else _run_source(scene, config)
+    source = EyeSource(scene, config) if config.load_config is None else _run_source(scene, config)
     output = MappedFolder(config.output_dir.expanduser().resolve(), source.table, source.digest)
     output.open()
     waiting = [picture for picture in source.pictures if not output.has(picture.name)]
     start = time.time()
     if waiting:
         source.ready()
-        start = _say_ready(source, len(waiting), time.time() - start)
+        labelled = sum(picture.label is not None for picture in source.pictures)
+        seconds, start = time.time() - start, time.time()
+        say(f"{source.learnt} of {labelled} labelled photos, {len(source.table)} classes ({seconds:.0f} s).")
         with progress_bar("Mapping labels", len(waiting)) as tell:
             for done, picture in enumerate(waiting, start=1):
                 photo = picture.read()
@@ -62,13 +65,26 @@ def run_segment(scene: Optional[Path], config: SegmentConfig) -> Path:
     return output.folder
 
 
-def _say_ready(source: PhotoSource, count: int, seconds: float) -> float:
-    labelled = sum(picture.label is not None for picture in source.pictures)
-    say(f"{source.learnt} of {labelled} labelled photos, {len(source.table)} classes ({seconds:.0f} s).")
-    return time.time()
+class PhotoSource(ABC):
+    """Photos, and who maps them."""
+
+    learnt: str
+    """Who has learnt what, for the user."""
+    pictures: List[Picture]
+    table: ClassTable
+    digest: str
+    """Of all that the maps depend on."""
+
+    @abstractmethod
+    def ready(self) -> None:
+        """Called before the first photo is mapped."""
+
+    @abstractmethod
+    def map(self, picture: Picture, photo: UInt8[ndarray, "height width 3"]) -> Prediction:
+        """The label map of a photo, in its size."""
 
 
-class PhotoSource:
+class EyeSource(PhotoSource):
     """Maps photos one by one, by the trained eye alone.
 
     Args:
@@ -89,7 +105,6 @@ class PhotoSource:
         self._eye.learn(labelled_pictures(self.pictures, self.table), self.config.seed)
 
     def map(self, picture: Picture, photo: UInt8[ndarray, "height width 3"]) -> Prediction:
-        """The label map of a photo."""
         return as_prediction(self._eye.probabilities(torch.from_numpy(photo).float() / 255).log())
 
 
