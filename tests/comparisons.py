@@ -15,7 +15,7 @@ from nerfseg_ns.compare.scenes import EnteredScene
 def entered(name: str = "town", **changes) -> EnteredScene:
     """A scene of 16 training photos, four of them labelled, whose truth is known."""
     counts = {0: 12, 1: 15, 2: 14}
-    scene = EnteredScene(name, Path("/scenes") / name, "photos", "labels", 4, counts, counts)
+    scene = EnteredScene(name, Path("/scenes") / name, None, "photos", "labels", 4, counts, counts)
     return replace(scene, **changes)
 
 

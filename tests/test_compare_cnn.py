@@ -14,7 +14,7 @@ import yaml
 from scenes import TABLE, save_image, write_view
 
 from nerfseg_ns.compare.cnn.augmentation import Augmentation
-from nerfseg_ns.compare.cnn.config import CONFIGS, CNNConfig, DilatedConfig, UNetConfig
+from nerfseg_ns.compare.cnn.config import CONFIGS, CNNConfig, DilatedConfig, PyramidConfig, UNetConfig
 from nerfseg_ns.compare.cnn.contestant import CNNContestant
 from nerfseg_ns.compare.cnn.danet import ChannelAttention, PositionAttention
 from nerfseg_ns.compare.cnn.hold_out import hold_out
@@ -30,7 +30,7 @@ from nerfseg_ns.compare.scene import ComparedScene
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 
-NETWORKS = ("unet", "danet", "deeplabv3")
+NETWORKS = ("unet", "danet", "deeplabv3", "fpn")
 SMALL = CNNConfig(
     epochs=12,
     epoch_crops=8,
@@ -39,6 +39,7 @@ SMALL = CNNConfig(
     ema_decay=0.8,
     unet=UNetConfig((8, 8, 8, 8, 8, 8)),
     dilated=DilatedConfig(widths=(8, 8), blocks=1, output_stride=4, head_channels=8),
+    pyramid=PyramidConfig(8),
 )
 SIDE = 40
 """Of the photos here, pixels: not a multiple of what the networks halve."""

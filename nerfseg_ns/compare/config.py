@@ -30,6 +30,10 @@ class CompareConfig:
     labels: Tuple[int, ...] = (0,)
     """Numbers of labelled training photos that are learnt from, evenly chosen; 0: all that the scene has. Give several
     to see how many labels a method needs."""
+    truth: Optional[Path] = None
+    """Folder with a folder for each scene, named as the scene, of labels (PNGs, LabelMe or COCO JSONs) of further
+    photos: methods learn from these photos without their labels, and are scored on them. Unless given, methods are
+    scored on the labelled views that the scene holds out, which they do not see at all."""
     processes: int = 0
     """Jobs side by side, each with its share of the cores; 0: one for each core, or one alone where there is a GPU.
     Give fewer where memory is short: a job takes 1 to 3 GB."""

@@ -74,7 +74,7 @@ def _bars(axes: Axes, comparison: Comparison, places: Dict[Line, float]) -> None
     axes.set_ylim(max(places.values()) + 0.8, -0.8)
     tidy(axes, "x")
     axes.tick_params(axis="y", length=0, labelsize=10, labelcolor=INK)
-    axes.set_xlabel("mIoU of held-out views, per cent", color=SOFT)
+    axes.set_xlabel(f"mIoU of {comparison.scored}, per cent", color=SOFT)
 
 
 def _head(panel: SubFigure, comparison: Comparison) -> None:
@@ -122,7 +122,7 @@ def _lines(axes: Axes, comparison: Comparison) -> None:
         )
     axes.set_xticks(range(len(comparison.labels)), [comparison.labelled(count) for count in comparison.labels])
     axes.set_xlabel("labelled training photos", color=SOFT)
-    axes.set_ylabel("mIoU of held-out views, per cent", color=SOFT)
+    axes.set_ylabel(f"mIoU of {comparison.scored}, per cent", color=SOFT)
     axes.set_title("mIoU by the number of labelled photos", loc="left", fontsize=12, weight="bold", color=INK)
     handles, labels = axes.get_legend_handles_labels()
     highest = sorted(zip(handles, labels), key=lambda entry: -entry[0].lines[0].get_ydata()[-1])  # as they end

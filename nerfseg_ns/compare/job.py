@@ -14,7 +14,6 @@ from nerfseg_ns.bench.quieten import quieten
 from nerfseg_ns.bench.timing import seconds_of
 from nerfseg_ns.compare.folder import RESULT, VERSION, read_result
 from nerfseg_ns.compare.jobfile import JobFile
-from nerfseg_ns.compare.scene import ComparedScene
 from nerfseg_ns.demo.measure import peak_memory_bytes
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.utils.commands import device_type
@@ -45,7 +44,7 @@ def _learn_geometry(job: JobFile, device: str) -> Dict[str, Any]:
     """Stage 1 of a geometry."""
     from nerfseg_ns.compare.fields.geometry import train_geometry
 
-    folder, scene = Path(job.folder), ComparedScene(Path(job.scene), job.labels)
+    folder, scene = Path(job.folder), job.open_scene()
     seconds, run = seconds_of(lambda: train_geometry(scene, job.geometry, job.seed, job.effort, folder), device)
     return {"run": str(run.relative_to(folder)), "train_seconds": seconds, "all_train_seconds": seconds}
 

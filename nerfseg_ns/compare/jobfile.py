@@ -24,6 +24,8 @@ class JobFile:
     folder: str
     """Of the job."""
     scene: str
+    truth: Optional[str]
+    """Folder of labels that methods are scored on, where the scene does not hold views out."""
     seed: int
     effort: Effort
     method: Optional[str]
@@ -45,6 +47,7 @@ class JobFile:
         return cls(
             folder=str(folder.of(job)),
             scene=str(job.scene.folder),
+            truth=job.scene.truth and str(job.scene.truth),
             seed=job.seed,
             effort=job.effort,
             method=job.method,
@@ -72,13 +75,17 @@ class JobFile:
         content = json.loads(path.read_text(encoding="utf-8"))
         return cls(**{**content, "effort": Effort(**content["effort"])})
 
+    def open_scene(self) -> ComparedScene:
+        """The scene with the labels that the method may see."""
+        return ComparedScene(Path(self.scene), self.labels, self.truth and Path(self.truth))
+
     def to_job(self) -> Job:
         """What the contestant is told."""
         stage1 = None if self.stage1 is None else Path(self.stage1) / read_result(Path(self.stage1))["run"]
         return Job(
             method=self.method,
             info=METHODS[self.method],
-            scene=ComparedScene(Path(self.scene), self.labels),
+            scene=self.open_scene(),
             seed=self.seed,
             effort=self.effort,
             folder=Path(self.folder),

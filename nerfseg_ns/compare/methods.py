@@ -21,7 +21,7 @@ class MethodInfo:
     """Who runs it: `cnn` a network on single photos, `eye` the trained eye on single photos, `radiance` this project's
     method, `joint` Semantic-NeRF, `nerfw` semantic-nerfw, `transfer` the nearest label through the depth."""
     network: str = ""
-    """Of a CNN: `unet`, `danet` or `deeplabv3`."""
+    """Of a CNN: `unet`, `danet`, `deeplabv3` or `fpn`."""
     geometry: Optional[Geometry] = None
     """Method whose geometry is learnt or taken over."""
     ray_convolution: bool = True
@@ -29,7 +29,7 @@ class MethodInfo:
     colour_radiance: bool = True
     """C of the paper's Table III; of nerfseg-fast with its colour context."""
     eye: bool = False
-    """The trained eye takes part."""
+    """The trained eye, or its network tuned, takes part."""
     extra: Extra = "none"
     """Of a CNN: labels of the unlabelled training photos that are added to its training set: those that the method
     maps, or the true ones."""
@@ -49,6 +49,7 @@ METHODS: Dict[str, MethodInfo] = {
     "unet": MethodInfo("U-Net", "cnn", "unet", colours=_PHOTO),
     "danet": MethodInfo("DANet", "cnn", "danet", colours=_PHOTO),
     "deeplabv3": MethodInfo("DeepLabv3", "cnn", "deeplabv3", colours=_PHOTO),
+    "fpn": MethodInfo("feature pyramid, tuned", "cnn", "fpn", eye=True, colours=_PHOTO),
     "eye": MethodInfo("trained eye alone", "eye", eye=True, colours=_PHOTO),
     "seg-nerf-fast": MethodInfo("Seg-NeRF (planes)", "joint", geometry="nerfseg-fast"),
     "seg-nerf": MethodInfo("Seg-NeRF (NeRF++)", "joint", geometry="nerfseg"),
@@ -69,7 +70,7 @@ METHODS: Dict[str, MethodInfo] = {
 """By the name that the command line and the files know it by."""
 
 DEFAULT = (
-    *("unet", "danet", "deeplabv3", "eye", "seg-nerf-fast", "transfer"),
+    *("unet", "danet", "deeplabv3", "fpn", "eye", "seg-nerf-fast", "transfer"),
     *("fast-baseline", "fast-r", "fast", "fast+eye"),
 )
 """What is compared unless other methods are named: all that is feasible on a CPU."""

@@ -15,6 +15,8 @@ from nerfseg_ns.compare.plan import PlannedJob
 Line = Tuple[str, str]
 """Method and colour: what has a line of its own in the tables."""
 CLASS_PREFIX = "iou/"
+HELD_OUT, UNLABELLED = "held-out views", "unlabelled photos"
+"""What methods are scored on."""
 
 
 @dataclass
@@ -67,12 +69,19 @@ class Comparison:
         scenes: in the order of the tables.
         labels: numbers of labelled photos; 0: all. Those of which there is no row yet are left out.
         repeats: seeds of each.
+        scored: what the scores are of, in words.
     """
 
     def __init__(
-        self, rows: Sequence[Row], methods: Sequence[str], scenes: Sequence[str], labels: Sequence[int], repeats: int
+        self,
+        rows: Sequence[Row],
+        methods: Sequence[str],
+        scenes: Sequence[str],
+        labels: Sequence[int],
+        repeats: int,
+        scored: str = HELD_OUT,
     ) -> None:
-        self.rows, self.scenes, self.repeats = list(rows), list(scenes), repeats
+        self.rows, self.scenes, self.repeats, self.scored = list(rows), list(scenes), repeats, scored
         known = {row.labels for row in self.rows} & set(labels)
         self.labels = sorted(known, key=lambda count: count or float("inf"))
         found = {row.line for row in rows}
@@ -125,7 +134,8 @@ def gather(folder: CompareFolder, jobs: Sequence[PlannedJob], config: CompareCon
         if result is not None:
             rows += [_row(job, result, colour) for colour in METHODS[job.method].colours]
     scenes = dict.fromkeys(job.scene.name for job in jobs)
-    return Comparison(rows, config.methods, list(scenes), config.labels, len(config.seeds))
+    scored = UNLABELLED if config.truth else HELD_OUT
+    return Comparison(rows, config.methods, list(scenes), config.labels, len(config.seeds), scored)
 
 
 def _row(job: PlannedJob, result: Result, colour: str) -> Row:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import List
+from typing import List, Optional
 
 import numpy as np
 from jaxtyping import UInt8
@@ -18,6 +18,8 @@ from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.dataparsers.detect import detect_dataparser
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
+from nerfseg_ns.labels.find import FORMS, find_labels
+from nerfseg_ns.labels.label_maps import LabelMaps, prepare_labels
 
 
 @dataclass
@@ -37,13 +39,15 @@ class ComparedScene:
     Args:
         folder: of the scene.
         num_labelled: labelled training photos that methods may see, evenly chosen; 0 for all.
+        truth: folder with labels of further training photos, which no method sees: methods are scored on these photos.
+            None to score them on the labelled views that the scene holds out.
 
     Raises:
-        SceneError: the scene is not usable, has not so many labelled photos, or holds no labelled view out.
+        SceneError: the scene is not usable, has not so many labelled photos, or there is nothing to score on.
     """
 
-    def __init__(self, folder: Path, num_labelled: int = 0) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, num_labelled: int = 0, truth: Optional[Path] = None) -> None:
+        self.folder, self.truth = folder, truth
         self.dataparser = detect_dataparser(folder)
         self.num_labelled = num_labelled
         self._parser = parser_config(self.dataparser, folder, CheckConfig()).setup()
@@ -57,8 +61,12 @@ class ComparedScene:
 
     @cached_property
     def test(self) -> LabelledDataset:
-        """Held-out views."""
-        return LabelledDataset(self._parser.get_dataparser_outputs("test"))
+        """Held-out views; with `truth` the training photos, with the labels that they are scored on."""
+        if self.truth is None:
+            return LabelledDataset(self._parser.get_dataparser_outputs("test"))
+        outputs = self._parser.get_dataparser_outputs("train")
+        maps = _read_truth(self.truth, outputs.image_filenames, self.table)
+        return LabelledDataset(replace(outputs, metadata={**outputs.metadata, "semantics": maps}))
 
     @property
     def table(self) -> ClassTable:
@@ -85,11 +93,19 @@ class ComparedScene:
         trained = {self.train.image_filenames[view] for view in self.labelled_views}
         held_out = [view for view in views if self.test.image_filenames[view] not in trained]
         if not held_out:
-            raise SceneError(
-                f"{self.folder} holds no labelled view out, so that there is nothing to score methods on. Put labelled "
-                "photos into its test split (see the README on own photos)."
-            )
+            raise SceneError(self._nothing_to_score())
         return held_out
+
+    def _nothing_to_score(self) -> str:
+        if self.truth is not None:
+            return (
+                f"No photo of {self.folder} can be scored on {self.truth}: sought were {FORMS} of training photos that "
+                "methods are not given the labels of."
+            )
+        return (
+            f"{self.folder} holds no labelled view out, so that there is nothing to score methods on. Put labelled "
+            "photos into its test split (see the README on own photos), or name a folder of labels with --truth."
+        )
 
     @property
     def propagated_views(self) -> List[int]:
@@ -123,12 +139,32 @@ class ComparedScene:
         return self.folder / "truth" / "train" / "label" / f"{photo.stem}.png"
 
 
-def require_scene(folder: Path) -> ComparedScene:
+def _read_truth(folder: Path, photos: List[Path], table: ClassTable) -> LabelMaps:
+    """The labels of photos that methods are scored on.
+
+    Raises:
+        SceneError: there is no such folder, or its labels are none of these photos.
+    """
+    if not folder.is_dir():
+        raise SceneError(f"There is no folder {folder}, in which the labels to score on were sought.")
+    sizes = []
+    for path in photos:
+        with Image.open(path) as file:
+            sizes.append(file.size)
+    found = find_labels(folder, [path.stem for path in photos])
+    return LabelMaps.of(prepare_labels(found, sizes, table), table)
+
+
+def require_scene(folder: Path, truth: Optional[Path] = None) -> ComparedScene:
     """A scene, checked as far as reading it shows.
+
+    Args:
+        folder: of the scene.
+        truth: as for `ComparedScene`.
 
     Raises:
         SceneError: it cannot be compared on.
     """
-    scene = ComparedScene(folder)
+    scene = ComparedScene(folder, truth=truth)
     _ = scene.train, scene.test_views
     return scene

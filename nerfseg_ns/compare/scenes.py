@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Dict, List, Sequence
+from typing import Dict, List, Optional, Sequence
 
 from nerfseg_ns.compare.config import CompareConfig
 from nerfseg_ns.compare.methods import METHODS
@@ -24,6 +24,8 @@ class EnteredScene:
     name: str
     """Of its folder; the jobs and the tables know it by that."""
     folder: Path
+    truth: Optional[Path]
+    """Folder of labels that methods are scored on; None for the views that the scene holds out."""
     photos: str
     """Digest of photos and poses: what stage 1 is learnt from."""
     labels: str
@@ -55,17 +57,25 @@ def enter_scenes(folders: Sequence[Path], config: CompareConfig) -> List[Entered
 
 
 def _enter(folder: Path, config: CompareConfig) -> EnteredScene:
-    scene = require_scene(folder)
+    truth = config.truth and (config.truth / _name(folder)).resolve()
+    scene = require_scene(folder, truth)
     _check_truth(scene)
     labelled = len(scene.labelled_views)
     _check_counts(folder, labelled, config.labels)
     unlabelled, known = {}, {}
     for count in config.labels:
-        with_count = ComparedScene(folder, count)
+        with_count = ComparedScene(folder, count, truth)
         unlabelled[count] = len(with_count.train) - len(with_count.labelled_views)
         known[count] = len(with_count.propagated_views)
     entered = EnteredScene(
-        _name(folder), folder.resolve(), _digest_photos(scene), _digest_labels(scene), labelled, unlabelled, known
+        name=_name(folder),
+        folder=folder.resolve(),
+        truth=truth,
+        photos=_digest_photos(scene),
+        labels=_digest_labels(scene),
+        labelled=labelled,
+        unlabelled=unlabelled,
+        known=known,
     )
     _check_extras(entered, config)
     return entered
@@ -81,7 +91,8 @@ def _check_truth(scene: ComparedScene) -> None:
     maps = scene.test.label_maps
     pixels = count_pixels([maps.labels[view] for view in scene.test_views], maps.table)
     if pixels[:, :IGNORE_INDEX].sum() == 0:
-        raise SceneError(f"The held-out labels of {scene.folder} label not one pixel: there is nothing to score on.")
+        place = f"held-out labels of {scene.folder}" if scene.truth is None else f"labels in {scene.truth}"
+        raise SceneError(f"The {place} label not one pixel: there is nothing to score on.")
 
 
 def _check_counts(folder: Path, labelled: int, counts: Sequence[int]) -> None:

@@ -42,7 +42,7 @@ def write_sheet(folder: CompareFolder, scene: EnteredScene, jobs: Sequence[Plann
         jobs: all of them.
         comparison: what they found.
     """
-    read = ComparedScene(scene.folder)
+    read = ComparedScene(scene.folder, truth=scene.truth)
     views = [read.test_views[position] for position in spread(len(read.test_views), VIEWS)]
     photos = [read.read("test", view) for view in views]
     columns: Dict[str, Column] = {

@@ -9,7 +9,7 @@ from typing import Callable, List, Optional
 
 from nerfseg_ns.bench.words import amount
 from nerfseg_ns.compare.methods import METHODS
-from nerfseg_ns.compare.results import CLASS_PREFIX, Comparison, Line, Row, Spread
+from nerfseg_ns.compare.results import CLASS_PREFIX, UNLABELLED, Comparison, Line, Row, Spread
 from nerfseg_ns.compare.words import counted
 from nerfseg_ns.utils.markdown import markdown_table
 
@@ -155,10 +155,12 @@ def _preface(comparison: Comparison) -> str:
     """What the figures are."""
     scenes, seeds = len(comparison.scenes), comparison.repeats
     words = [
-        f"Scores on held-out views of {counted(scenes, 'scene')}, {comparison.labelled(comparison.reference)} labelled "
-        f"photos each, {counted(seeds, 'seed')}.",
-        "mIoU is the mean over the classes in the truth, from one confusion matrix over all pixels of all test views.",
+        f"Scores on {comparison.scored} of {counted(scenes, 'scene')}, {comparison.labelled(comparison.reference)} "
+        f"labelled photos each, {counted(seeds, 'seed')}.",
+        "mIoU is the mean over the classes in the truth, from one confusion matrix over all labelled pixels of all of them.",
     ]
+    if comparison.scored == UNLABELLED:
+        words.append("The scored photos are learnt from as all photos are, without their labels.")
     if scenes * seeds > 1:
         words.append("Mean ± standard deviation over scenes and seeds.")
     words += [text for colour, text in COLOURS.items() if any(found == colour for _, found in comparison.lines)]

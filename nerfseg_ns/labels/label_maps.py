@@ -131,21 +131,41 @@ def resolve_labels(
         SceneError: everything that is wrong with the class table and the labels.
     """
     options = LabelOptions(palette, encoding)
-    forms: dict[type[PhotoLabel], list[int]] = {}
-    for index, label in enumerate(labels):
-        if label is not None:
-            forms.setdefault(type(label), []).append(index)
+    forms = _by_form(labels)
     if not forms:
         raise SceneError("There is not one label file to read classes from.")
     table = _find_table(labels, forms, classes_file, options)
+    return table, prepare_labels(labels, sizes, table, options)
+
+
+def prepare_labels(
+    labels: Sequence[PhotoLabel | None],
+    sizes: Sequence[Size],
+    table: ClassTable,
+    options: LabelOptions = LabelOptions(),
+) -> list[PhotoLabel | None]:
+    """Checks labels against the classes that they are to be of.
+
+    Args:
+        labels: per photo its labels or None.
+        sizes: per photo the size that its labels must have.
+        table: the classes.
+        options: how to read the labels.
+
+    Returns:
+        The labels ready to be read.
+
+    Raises:
+        SceneError: everything that is wrong with them.
+    """
     problems, prepared = Problems(), list(labels)
-    for form, indices in forms.items():
+    for form, indices in _by_form(labels).items():
         with problems.collect():
             ready = form.prepare([labels[i] for i in indices], [sizes[i] for i in indices], table, options)
             for index, label in zip(indices, ready, strict=True):
                 prepared[index] = label
     problems.raise_found()
-    return table, prepared
+    return prepared
 
 
 def count_pixels(labels: Sequence[PhotoLabel | None], table: ClassTable) -> Int64[np.ndarray, "labelled_photos 256"]:
@@ -162,6 +182,15 @@ def require_labelled_pixels(labels: Sequence[PhotoLabel | None], table: ClassTab
             f'No pixel of the training photos is labelled: all labels, such as {path}, say "not labelled" (index '
             f"{table.file_ignore_index}, transparency, or nothing drawn) everywhere. Label some of it."
         )
+
+
+def _by_form(labels: Sequence[PhotoLabel | None]) -> dict[type[PhotoLabel], list[int]]:
+    """Positions of the labels of each form."""
+    forms: dict[type[PhotoLabel], list[int]] = {}
+    for index, label in enumerate(labels):
+        if label is not None:
+            forms.setdefault(type(label), []).append(index)
+    return forms
 
 
 def _find_table(

@@ -1,1 +1,1 @@
-"""The paper's CNN rivals, trained from scratch on the labelled photos."""
+"""CNN rivals: the paper's, trained from scratch on the labelled photos, and one with a trained encoder."""

@@ -33,8 +33,16 @@ class DilatedConfig:
 
 
 @dataclass
+class PyramidConfig:
+    """The feature pyramid network."""
+
+    channels: int = 64
+    """Of the pyramid and its head, a multiple of 8."""
+
+
+@dataclass
 class CNNConfig:
-    """Settings of a CNN that is trained from scratch on a few photos."""
+    """Settings of a CNN that is trained on a few photos."""
 
     epochs: int = 42
     """Most epochs of each of the two trainings: the one that finds their number and the one that predicts."""
@@ -47,6 +55,8 @@ class CNNConfig:
     Raise it for large photos where a GPU has the memory."""
     learning_rate: float = 5e-3
     """Of AdamW, at its highest. Lower it if the held-out mIoU jumps about."""
+    encoder_rate: float = 0.1
+    """Learning rate of an encoder that is trained already, as a share of the others'. 0 freezes it."""
     weight_decay: float = 1e-2
     """Of AdamW. Raise it where the held-out mIoU falls long before the last epoch."""
     warmup_steps: int = 20
@@ -82,11 +92,14 @@ class CNNConfig:
     """Of the U-Net."""
     dilated: DilatedConfig = field(default_factory=DilatedConfig)
     """Of DeepLabv3 and DANet."""
+    pyramid: PyramidConfig = field(default_factory=PyramidConfig)
+    """Of the feature pyramid network."""
 
 
 CONFIGS: Dict[str, CNNConfig] = {
     "unet": CNNConfig(),
     "danet": CNNConfig(batch_size=4),
     "deeplabv3": CNNConfig(batch_size=4),
+    "fpn": CNNConfig(epochs=24, patience=8, crop_size=384, learning_rate=1e-3, rotation=180.0, vertical_flip=True),
 }
 """By the name of the network. The dilated networks normalise over the batch, which two crops are too few for."""

@@ -18,7 +18,7 @@ from nerfseg_ns.utils.commands import device_type
 
 
 class CNNContestant(Contestant):
-    """A network trained from scratch on the labelled photos, and on the labels that its row adds.
+    """A network trained on the labelled photos, and on the labels that its row adds.
 
     Args:
         job: what to do.

@@ -1,4 +1,4 @@
-"""The three networks: photos in, class logits of the same size out."""
+"""The networks: photos in, class logits of the same size out."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torchvision.models.segmentation.deeplabv3 import ASPP
 from nerfseg_ns.compare.cnn.backbone import dilated_resnet
 from nerfseg_ns.compare.cnn.config import CNNConfig, DilatedConfig
 from nerfseg_ns.compare.cnn.danet import DANetHead
+from nerfseg_ns.compare.cnn.feature_pyramid import PyramidNetwork
 
 
 class DilatedNetwork(nn.Module):
@@ -32,10 +33,10 @@ class DilatedNetwork(nn.Module):
 
 
 def build_network(name: str, num_classes: int, config: CNNConfig) -> nn.Module:
-    """A network with random weights.
+    """A network with random weights, but for the encoder of the feature pyramid network.
 
     Args:
-        name: `unet`, `danet` or `deeplabv3`.
+        name: `unet`, `danet`, `deeplabv3` or `fpn`.
         num_classes: of the scene.
         config: settings.
 
@@ -46,6 +47,8 @@ def build_network(name: str, num_classes: int, config: CNNConfig) -> nn.Module:
     if name == "unet":
         norm = ("instance", {"affine": True})  # of all norms the one that learns best from batches of two
         return BasicUNet(2, 3, num_classes, config.unet.features, act="relu", norm=norm)
+    if name == "fpn":
+        return PyramidNetwork(num_classes, config.pyramid.channels)
     backbone, channels = dilated_resnet(config.dilated)
     if name == "danet":
         return DilatedNetwork(backbone, DANetHead(channels, num_classes, config.dilated.head_channels))

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, RandomSampler
 
 from nerfseg_ns.compare.cnn.augmentation import Augmentation
 from nerfseg_ns.compare.cnn.config import CNNConfig
+from nerfseg_ns.compare.cnn.feature_pyramid import parameter_groups
 from nerfseg_ns.compare.cnn.inference import normalise
 from nerfseg_ns.compare.cnn.loss import class_weights, segmentation_loss
 from nerfseg_ns.compare.cnn.photos import TrainingPhoto
@@ -46,9 +47,7 @@ class Training:
         self._average = AveragedModel(network, multi_avg_fn=averaging, use_buffers=True)
         self._batches = batches(photos, config, window)
         self._weights = class_weights(photos, num_classes, config.class_balance)
-        self._optimizer = torch.optim.AdamW(
-            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
+        self._optimizer = torch.optim.AdamW(parameter_groups(network, config), weight_decay=config.weight_decay)
         steps = None if epochs is None else epochs * len(self._batches)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(
             self._optimizer, lambda step: rate_factor(step, config.warmup_steps, steps)
