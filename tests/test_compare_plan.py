@@ -11,13 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from comparisons import entered, names_of, with_truth
-from scenes import HEIGHT, WIDTH, label_array, save_image, write_tree
+from scenes import HEIGHT, WIDTH, label_array, save_image, write_photos, write_tree
 
 from nerfseg_ns import cli
 from nerfseg_ns.compare import plan
 from nerfseg_ns.compare.config import CompareConfig
+from nerfseg_ns.compare.folder import CompareFolder
+from nerfseg_ns.compare.jobfile import JobFile
 from nerfseg_ns.compare.plan import plan_jobs
 from nerfseg_ns.compare.run import run_compare
+from nerfseg_ns.compare.scene import ComparedScene
 from nerfseg_ns.compare.scenes import EnteredScene, enter_scenes
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
@@ -119,6 +122,34 @@ def test_the_digests_follow_the_files(tmp_path):
     pose = moved / "train" / "pose" / "0001.txt"
     pose.write_text(pose.read_text().replace("0.1", "0.2"))
     assert digests(moved)[0] != photos and digests(moved)[1] == labels
+
+
+def test_photos_that_are_learnt_from_can_be_scored(tmp_path):
+    scene, truth = write_photos(tmp_path / "field"), tmp_path / "truth" / "field"
+    for index in (0, 3, 7):  # of 0 the methods see the labels
+        save_image(truth / f"p{index:02d}.png", label_array(40 + index))
+    read = ComparedScene(scene, truth=truth)
+    assert [read.test.image_filenames[view].stem for view in read.test_views] == ["p03", "p07"]
+    assert read.test.image_filenames == read.train.image_filenames
+    np.testing.assert_array_equal(read.read("test", 3).labels, label_array(43))
+    assert (read.read("train", 3).labels == IGNORE_INDEX).all()
+
+    (found,) = enter_scenes([scene], CompareConfig(truth=tmp_path / "truth"))
+    (job,) = plan_jobs([found], CompareConfig(methods=("unet",), truth=tmp_path / "truth"))
+    saved = JobFile.of(job, CompareFolder(tmp_path / "out"), threads=1)
+    assert saved.open_scene().truth == found.truth == truth
+    save_image(truth / "p07.png", label_array(99))
+    (changed,) = enter_scenes([scene], CompareConfig(truth=tmp_path / "truth"))
+    assert changed.labels != found.labels and changed.photos == found.photos
+
+
+def test_truth_that_cannot_be_scored_on(tmp_path):
+    scene, truth = write_photos(tmp_path / "field"), tmp_path / "truth"
+    assert f"There is no folder {truth / 'field'}" in refuse([scene], truth=truth)
+    save_image(truth / "field" / "p00.png", label_array(1))
+    assert "No photo of" in refuse([scene], truth=truth) and "--truth" in refuse([scene])
+    save_image(truth / "field" / "other.png", label_array(1))
+    assert "belongs to no photo" in refuse([scene], truth=truth)
 
 
 def refuse(scenes: list[Path], **options) -> str:
