@@ -11,6 +11,7 @@ from nerfseg_ns.model import NerfSegModelConfig
 from nerfseg_ns.pipeline import NerfSegPipelineConfig
 from nerfseg_ns.semantics.colour_context import ColourContextConfig
 from nerfseg_ns.semantics.guidance import GuidanceConfig
+from nerfseg_ns.semantics.height_opinion import HeightOpinionConfig
 from nerfseg_ns.semantics.sample_logits import SampleLogitsConfig
 from nerfseg_ns.semantics.semantic_stage import SemanticStageConfig
 from nerfseg_ns.semantics.taught_field import FieldEyeConfig
@@ -48,6 +49,7 @@ nerfseg_fast = MethodSpecification(
                 ),
                 colour_context=ColourContextConfig(weight=0.5),
                 eye=FieldEyeConfig(backbone=DEFAULT_BACKBONE),
+                height=HeightOpinionConfig(weight=1.5),
                 training_colour="mixed",
             ),
             stages=StageScheduleConfig(

@@ -14,19 +14,22 @@ from torch.nn import Parameter
 from torch.nn.functional import mse_loss
 
 from nerfseg_ns.data.datamanager import LABELLED, OBSERVED_RGB
+from nerfseg_ns.errors import SceneError
 from nerfseg_ns.evaluation.image_quality import image_quality, psnr
 from nerfseg_ns.evaluation.scores import SegmentationScores
 from nerfseg_ns.eye.eye import Eye, make_eye
 from nerfseg_ns.geometry.base import Geometry, GeometryConfig, RenderedLevel
+from nerfseg_ns.geometry.ground import surface_points
 from nerfseg_ns.labels.label_maps import LabelMaps
 from nerfseg_ns.semantics.colour_context import ColourContext, ColourContextConfig
 from nerfseg_ns.semantics.frozen_rays import FrozenRays
+from nerfseg_ns.semantics.fusion import Fusion
 from nerfseg_ns.semantics.guidance import GuidanceConfig, LabelGuidance
+from nerfseg_ns.semantics.height_opinion import HeightOpinion, HeightOpinionConfig
 from nerfseg_ns.semantics.losses import label_loss
-from nerfseg_ns.semantics.opinions import opinion
 from nerfseg_ns.semantics.outputs import label_outputs, pending_outputs
 from nerfseg_ns.semantics.semantic_stage import SemanticStage, SemanticStageConfig
-from nerfseg_ns.semantics.taught_field import PHOTO_SHARPNESS, FieldEyeConfig, TaughtField
+from nerfseg_ns.semantics.taught_field import FieldEyeConfig, TaughtField
 from nerfseg_ns.training.callback import GUIDANCE_GROUP, SEMANTIC_GROUP
 from nerfseg_ns.training.stages import Stage
 from nerfseg_ns.viewer.labels_button import LabelsButton
@@ -53,6 +56,8 @@ class NerfSegModelConfig(ModelConfig):
     """What the surroundings of a pixel in the image add to stage 2, if anything."""
     eye: FieldEyeConfig = field(default_factory=FieldEyeConfig)
     """What a network that was trained on other images adds to stage 2, if anything."""
+    height: HeightOpinionConfig = field(default_factory=HeightOpinionConfig)
+    """What the height above the ground says of the class, if anything."""
     training_colour: Literal["observed", "rendered", "mixed"] = "observed"
     """Colour that the colour-radiance network is trained on: the photo's own (the paper), the one that stage 1 renders
     (what novel views will have), or for each ray one of the two by chance."""
@@ -109,28 +114,24 @@ class NerfSegModel(Model):
             self.colour_context = config.colour_context.setup(num_classes=count).to(device)
         self.eye: Optional[Eye] = make_eye(config.eye, count)
         self.taught: Optional[TaughtField] = None
+        self.height: Optional[HeightOpinion] = None
         if self.eye is not None:
             self.eye = self.eye.to(device)
         if config.eye.teaches:
             self.taught = TaughtField(config.semantics, layout, count).to(device)
+        if config.height.weight > 0:
+            if not hasattr(self.geometry, "frame"):
+                raise SceneError(
+                    f"pipeline.model.height is for geometries that know which way is up, which {config.geometry} does "
+                    "not. Set its weight to 0."
+                )
+            self.height = config.height.setup(num_classes=count).to(device)
         self.viewer_legend.content = legend(self.class_names, label_maps.table.colors)
 
     @property
-    def fields(self) -> List[SemanticStage]:
-        """The semantic stages: the one that learns from the user's labels and, if there is one, the taught one."""
-        return [self.semantics, self.taught.stage] if self.is_taught else [self.semantics]
-
-    @property
-    def trust(self) -> float:
-        """How far the eye is trusted, 0 to 1; 0 without one, and before it has learnt the labels."""
-        if self.eye is None or not self.eye.is_learnt:
-            return 0.0
-        return self.config.eye.trust(float(self.eye.skill))
-
-    @property
-    def is_taught(self) -> bool:
-        """Whether the eye has taught the field."""
-        return self.taught is not None and self.trust > 0
+    def fusion(self) -> Fusion:
+        """All that is known of a pixel's class."""
+        return Fusion(self.semantics, self.taught, self.height, self.colour_context, self.eye, self.config.eye)
 
     @property
     def rays_per_chunk(self) -> int:
@@ -264,66 +265,27 @@ class NerfSegModel(Model):
     ) -> Dict[str, Tensor]:
         if self.stage is Stage.IMPLICIT:
             return pending_outputs(rgb, directions, len(self.class_names))
-        rendered = [stage.render_features(level) for stage in self.fields]
+        fusion, surface = self.fusion, surface_points(level.segments)
+        rendered = [stage.render_features(level) for stage in fusion.fields]
         transmittances = rendered[0][1]
-        logits = self._classify([features for features, _ in rendered], transmittances, rgb)
+        logits = fusion.of_rays([features for features, _ in rendered], transmittances, rgb, surface)
         outputs = label_outputs(logits, rgb, directions, self.palette)
         if self.scores is not None:
             features = [segment for own, _ in rendered for segment in own]
-            outputs = {RAY_FEATURES: torch.cat([*features, *transmittances], dim=-1), **outputs}
+            outputs = {RAY_FEATURES: torch.cat([*features, *transmittances, surface], dim=-1), **outputs}
         return outputs
-
-    def _classify(
-        self,
-        features: List[List[Tensor]],
-        transmittances: List[Tensor],
-        rgb: Float[Tensor, "rays 3"],
-    ) -> Float[Tensor, "rays classes"]:
-        """Logits of what the field knows: of one stage, or of the product of both stages' opinions.
-
-        Args:
-            features: rendered ones of each stage's segments.
-            transmittances: before each segment.
-            rgb: colours that the classifiers are given.
-        """
-        found = [stage.classify(own, transmittances, rgb) for stage, own in zip(self.fields, features)]
-        if len(found) == 1:
-            return found[0]
-        own, taught = map(opinion, found)
-        return torch.lerp(own, self.config.eye.own_weight * own + taught, self.trust)
-
-    def _add_image(
-        self, logits: Float[Tensor, "height width classes"], image: Float[Tensor, "height width 3"], is_photo: bool
-    ) -> Float[Tensor, "height width classes"]:
-        """Logits of the product of what the field knows and what the image looks like.
-
-        Args:
-            logits: of the field.
-            image: the view that they are of.
-            is_photo: or rendered.
-        """
-        trust = self.trust
-        if self.colour_context is None and trust == 0:
-            return logits
-        total = logits if self.is_taught else opinion(logits)  # of two stages, each has had its floor already
-        if self.colour_context is not None:
-            total = total + self.config.colour_context.weight * opinion(self.colour_context.classify(image))
-        weight = trust * (self.config.eye.weight if is_photo else self.config.eye.rendered_weight)
-        if weight > 0:
-            seen = self.eye.probabilities(image, turns=None if is_photo else 1)
-            total = total + weight * opinion(seen.clamp(min=1e-6).log())
-        return total * (1 - trust * (1 - PHOTO_SHARPNESS)) if is_photo else total
 
     @torch.no_grad()
     def get_outputs_for_camera_ray_bundle(self, camera_ray_bundle: RayBundle) -> Dict[str, Tensor]:
         """As nerfstudio's, with what the view looks like taken into its labels."""
         self.config.eval_num_rays_per_chunk = self.rays_per_chunk
         outputs = super().get_outputs_for_camera_ray_bundle(camera_ray_bundle)
-        if (self.colour_context is None and self.trust == 0) or self.stage is Stage.IMPLICIT or self.training:
+        fusion = self.fusion
+        if not fusion.looks_at_images or self.stage is Stage.IMPLICIT or self.training:
             return outputs
         views = outputs["semantics_logits"][..., : len(self.class_names)], outputs["rgb"], camera_ray_bundle.directions
         logits, rgb, directions = (values.to(self.device) for values in views)
-        logits = self._add_image(logits, rgb, is_photo=False)
+        logits = fusion.with_image(logits, rgb, is_photo=False)
         flat = (values.flatten(0, 1) for values in (logits, rgb, directions))
         for name, values in label_outputs(*flat, self.palette).items():
             outputs[name] = values.unflatten(0, rgb.shape[:2]).to(outputs["rgb"].device)
@@ -343,15 +305,14 @@ class NerfSegModel(Model):
         self, outputs: Dict[str, Tensor], image: Float[Tensor, "height width 3"]
     ) -> Float[Tensor, "height width classes"]:
         """Logits of a view that was rendered within `scoring`, with the colours of its photo."""
-        height, width = image.shape[:2]
-        segments = len(self.geometry.levels[-1].feature_dims)
-        flat = outputs[RAY_FEATURES].flatten(0, 1)
-        transmittances = list(flat[:, -segments:].split(1, dim=-1))
-        widths = [stage.rendered_width for stage in self.fields for _ in range(segments)]
-        parts = list(flat[:, :-segments].split(widths, dim=-1))
-        features = [parts[start : start + segments] for start in range(0, len(parts), segments)]
-        logits = self._classify(features, transmittances, image.reshape(-1, 3))
-        return self._add_image(logits.view(height, width, -1), image, is_photo=True)
+        fusion, segments = self.fusion, len(self.geometry.levels[-1].feature_dims)
+        widths = [stage.rendered_width for stage in fusion.fields for _ in range(segments)]
+        parts = list(outputs[RAY_FEATURES].flatten(0, 1).split([*widths, *[1] * segments, 3], dim=-1))
+        *rendered, surface = parts
+        transmittances = rendered[len(widths) :]
+        features = [rendered[start : start + segments] for start in range(0, len(widths), segments)]
+        logits = fusion.of_rays(features, transmittances, image.reshape(-1, 3), surface)
+        return fusion.with_image(logits.view(*image.shape[:2], -1), image, is_photo=True)
 
     def get_metrics_dict(self, outputs: Dict[str, Tensor], batch: Dict[str, Tensor]) -> Dict[str, Tensor]:
         image = batch["image"].to(self.device)

@@ -1,7 +1,6 @@
 """nerfstudio's pipeline, with the two stages and the scores of the segmentation."""
 
 import math
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Literal, Optional, Type
@@ -13,19 +12,17 @@ from nerfstudio.utils.rich_utils import CONSOLE
 
 from nerfseg_ns.data.datamanager import LabelledDataManager, LabelledDataManagerConfig
 from nerfseg_ns.data.labelled_crops import LabelledCrops
-from nerfseg_ns.data.labelled_pictures import labelled_pictures
 from nerfseg_ns.data.labelled_pixels import LabelledPixels
 from nerfseg_ns.data.labelled_rays import LabelledRays, LabelledRaysConfig
 from nerfseg_ns.data.rendered_windows import WindowRenderer
-from nerfseg_ns.data.taught_rays import TaughtRays, teach
 from nerfseg_ns.errors import SceneError, show_plainly
 from nerfseg_ns.evaluation.shared_views import own_views, put_together
 from nerfseg_ns.model import NerfSegModel, NerfSegModelConfig
 from nerfseg_ns.semantics.colour_context import ColourContextConfig
-from nerfseg_ns.semantics.frozen_rays import FrozenRays
 from nerfseg_ns.training.callback import staged_callback
-from nerfseg_ns.training.data_parallel import data_parallel, shared_seed
+from nerfseg_ns.training.data_parallel import data_parallel
 from nerfseg_ns.training.stages import Stage, StageScheduleConfig
+from nerfseg_ns.training.teaching import Teacher
 from nerfseg_ns.utils.ffmpeg import ensure_ffmpeg
 
 STAGE1_PREFIX = "_model.geometry."
@@ -105,40 +102,8 @@ class NerfSegPipeline(VanillaPipeline):
         if context is not None and context.draw is None and self.model.stage is Stage.SEMANTIC:
             context.draw = self._context_crops(context.config).draw
         self._keep_labelled_rays()
-        if self.model.eye is not None and self.model.stage is Stage.SEMANTIC:
-            self._open_eye()
-
-    def _open_eye(self) -> None:
-        """Lets the eye learn the labels, and teach the field what it sees in unlabelled photos."""
-        manager, model = self.datamanager, self.model
-        if not model.eye.is_learnt:
-            start = time.time()
-            model.eye.learn(labelled_pictures(manager.train_dataset), shared_seed())
-            CONSOLE.log(
-                f"The eye has learnt the labels in {time.time() - start:.0f} s. Of labels that it did not learn from "
-                f"it names {100 * float(model.eye.skill):.0f} % rightly, and is trusted to {100 * model.trust:.0f} %."
-            )
-        if not model.is_taught or model.taught.draw is not None:
-            return
-        kept = teach(
-            self.config.model.eye,
-            manager.train_dataset,
-            manager.train_ray_generator,
-            model.freeze_rays,
-            lambda image: model.eye.probabilities(image, turns=1),
-            self.config.labelled_rays.rays_per_chunk,
-        )
-        model.taught.draw = self._draw_labelled
-        if kept is not None:
-            model.taught.draw = TaughtRays(kept, self._draw_labelled, model.config.eye.own_share).draw
-            CONSOLE.log(f"The eye has labelled {len(kept):,} pixels of unlabelled photos for the field to learn from.")
-
-    def _draw_labelled(self, count: int) -> FrozenRays:
-        """At most so many rays with the user's labels, of those that are kept ready if there are any."""
-        manager = self.datamanager
-        if manager.labelled_rays is not None:
-            return manager.labelled_rays.draw(count)[0]
-        return self.model.freeze_rays(*manager.draw_train()).map(lambda tensor: tensor[:count])
+        if self.model.stage is Stage.SEMANTIC:
+            Teacher(self.model, self.datamanager, self.config.labelled_rays.rays_per_chunk).ready()
 
     def _context_crops(self, config: ColourContextConfig) -> LabelledCrops:
         """Pieces of labelled photos, a share of them as the learnt scene shows them."""

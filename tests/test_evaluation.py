@@ -12,6 +12,7 @@ from PIL import Image
 from nerfseg_ns.evaluation.confusion import confusion_matrix, segmentation_scores
 from nerfseg_ns.evaluation.scores import SegmentationScores
 from nerfseg_ns.evaluation.shared_views import own_views
+from nerfseg_ns.geometry.ground import surface_points
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.make import make_town
@@ -169,10 +170,11 @@ def test_observed_scores_are_those_with_the_photos_colours(test_results, fast_pi
     model, predicted = fast_pipeline.model.eval(), []
     for camera, batch in views_of(fast_pipeline):
         rays = camera.generate_rays(camera_indices=0, keep_shape=True).flatten()
-        features, transmittances = model.semantics.render_features(model.render(rays)[-1])
-        photo = batch["image"]
-        logits = model.semantics.classify(features, transmittances, photo.reshape(-1, 3))
-        logits = model._add_image(logits.view(*photo.shape[:2], -1), photo, is_photo=True)
+        level, photo = model.render(rays)[-1], batch["image"]
+        features, transmittances = model.semantics.render_features(level)
+        colours, surface = photo.reshape(-1, 3), surface_points(level.segments)
+        logits = model.fusion.of_rays([features], transmittances, colours, surface)
+        logits = model.fusion.with_image(logits.view(*photo.shape[:2], -1), photo, is_photo=True)
         predicted += logits.argmax(dim=-1).flatten().tolist()
     expected = slow_scores(predicted, truth_of(small_town).reshape(-1).tolist(), names)
     results = strict_json(test_results)["results"]

@@ -306,7 +306,7 @@ def test_an_eye_without_skill_has_no_say(small_town, make_trainer, step_trainer)
     trainer = make_trainer(small_town, 1, 3, change=change)
     losses = step_trainer(trainer, range(3))
     model = trainer.pipeline.model.eval()
-    assert "taught_f2s_loss" not in losses and model.trust == 0 and model.fields == [model.semantics]
+    assert "taught_f2s_loss" not in losses and model.fusion.trust == 0 and model.fusion.fields == [model.semantics]
     camera = trainer.pipeline.datamanager.eval_dataset.cameras[0:1]
     seen, model.eye = model.get_outputs_for_camera(camera)["semantics_logits"], None
     assert torch.equal(seen, model.get_outputs_for_camera(camera)["semantics_logits"])

@@ -157,7 +157,7 @@ def _preface(comparison: Comparison) -> str:
     words = [
         f"Scores on {comparison.scored} of {counted(scenes, 'scene')}, {comparison.labelled(comparison.reference)} "
         f"labelled photos each, {counted(seeds, 'seed')}.",
-        "mIoU is the mean over the classes in the truth, from one confusion matrix over all labelled pixels of all of them.",
+        "mIoU is the mean over the classes in the truth, from one confusion matrix over all their labelled pixels.",
     ]
     if comparison.scored == UNLABELLED:
         words.append("The scored photos are learnt from as all photos are, without their labels.")

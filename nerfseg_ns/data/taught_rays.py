@@ -1,8 +1,8 @@
-"""Rays of unlabelled photos with the labels that the eye gives them, for the field to learn from."""
+"""Rays of unlabelled photos: they show where the ground is, and the field learns what the eye sees in them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, Dict, Iterator, Optional, Tuple
 
 import torch
@@ -16,10 +16,74 @@ from torch import Tensor
 from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.data.labelled_rays import half_precision, single_precision
 from nerfseg_ns.semantics.frozen_rays import FrozenRays
-from nerfseg_ns.semantics.taught_field import FieldEyeConfig, concatenate
+from nerfseg_ns.semantics.opinions import opinion
+from nerfseg_ns.semantics.taught_field import concatenate
 from nerfseg_ns.utils.spread import spread
 
 Freeze = Callable[[RayBundle, Dict[str, Tensor]], FrozenRays]
+See = Callable[[Float[Tensor, "height width 3"]], Float[Tensor, "height width classes"]]
+
+
+@dataclass
+class SceneRays:
+    """Rays through random pixels of unlabelled photos, whose geometry is frozen."""
+
+    rays: FrozenRays
+    """In half precision; their labels mean nothing yet."""
+    seen: Optional[Float[Tensor, "rays classes"]]
+    """Logarithms of what the eye says of their pixels, where it looked."""
+
+    @classmethod
+    def of(
+        cls,
+        dataset: LabelledDataset,
+        ray_generator: RayGenerator,
+        freeze: Freeze,
+        see: Optional[See],
+        photos: int,
+        count: int,
+        rays_per_chunk: int,
+    ) -> Optional[SceneRays]:
+        """Renders them.
+
+        Args:
+            dataset: the training photos.
+            ray_generator: of their cameras.
+            freeze: renders rays with the frozen geometry; the batch holds their `image` colours and `semantics` labels.
+            see: class probabilities of a photo; None where the eye does not look.
+            photos: at most, evenly chosen.
+            count: rays of all of them.
+            rays_per_chunk: rays rendered at once.
+
+        Returns:
+            None where no photo is unlabelled.
+        """
+        labelled = set(dataset.label_maps.labelled)
+        free = [view for view in range(len(dataset)) if view not in labelled]
+        views = [free[place] for place in spread(len(free), min(len(free), photos))]
+        parts, seen = [], []
+        for view in track(views, "Looking at unlabelled photos", console=CONSOLE, transient=True):
+            for indices, batch, probabilities in _pixels(dataset, view, see, count // len(views), rays_per_chunk):
+                parts.append(freeze(ray_generator(indices), batch).map(half_precision))
+                seen.append(probabilities)
+        if not parts:
+            return None
+        return cls(concatenate(parts), opinion(torch.cat(seen).log()) if see is not None else None)
+
+    def taught(self, more: Float[Tensor, "rays classes"], min_confidence: float) -> Optional[FrozenRays]:
+        """The rays with the labels that the eye gives them, without those that it is not sure of.
+
+        Args:
+            more: logarithms of what else is known of them, 0 for nothing.
+            min_confidence: the least that it has to be sure, 0 to 1.
+
+        Returns:
+            None where it is sure of nothing.
+        """
+        confidence, labels = (self.seen.to(more) + more).softmax(dim=-1).max(dim=-1)
+        sure = confidence > min_confidence
+        labelled = replace(self.rays, labels=labels.byte())
+        return labelled.map(lambda tensor: tensor[sure]) if sure.any() else None
 
 
 @dataclass
@@ -40,53 +104,17 @@ class TaughtRays:
         return concatenate([self.draw_labelled(own), taught]) if own else taught
 
 
-def teach(
-    config: FieldEyeConfig,
-    dataset: LabelledDataset,
-    ray_generator: RayGenerator,
-    freeze: Freeze,
-    see: Callable[[Float[Tensor, "height width 3"]], Float[Tensor, "height width classes"]],
-    rays_per_chunk: int,
-) -> Optional[FrozenRays]:
-    """Lets the eye label pixels of unlabelled photos.
-
-    Args:
-        config: how many.
-        dataset: the training photos.
-        ray_generator: of their cameras.
-        freeze: renders rays with the frozen geometry; the batch holds their `image` colours and `semantics` labels.
-        see: class probabilities of a photo.
-        rays_per_chunk: rays rendered at once.
-
-    Returns:
-        Rays in half precision; None where no photo is unlabelled, or the eye is sure of nothing.
-    """
-    labelled = set(dataset.label_maps.labelled)
-    free = [view for view in range(len(dataset)) if view not in labelled]
-    views = [free[place] for place in spread(len(free), min(len(free), config.photos))]
-    shown = track(views, "The eye looks at photos", console=CONSOLE, transient=True)
-    parts = [
-        freeze(ray_generator(indices), batch).map(half_precision)
-        for view in shown
-        for indices, batch in _sure_pixels(config, dataset, view, see, config.rays // len(views), rays_per_chunk)
-    ]
-    return concatenate(parts) if parts else None
-
-
-def _sure_pixels(
-    config: FieldEyeConfig, dataset: LabelledDataset, view: int, see: Callable, count: int, chunk: int
-) -> Iterator[Tuple[Tensor, Dict[str, Tensor]]]:
-    """Random pixels of a photo that the eye is sure of, with its labels, in pieces; always the same ones."""
+def _pixels(
+    dataset: LabelledDataset, view: int, see: Optional[See], count: int, chunk: int
+) -> Iterator[Tuple[Tensor, Dict[str, Tensor], Tensor]]:
+    """Random pixels of a photo within its mask, in pieces, always the same ones: indices, batch, what the eye says."""
     data = dataset.get_data(view)
     image = data["image"]
-    confidence, labels = see(image).max(dim=-1)
-    sure = confidence.cpu() > config.min_confidence
-    if "mask" in data:
-        sure &= data["mask"][..., 0].bool()
-    places = sure.flatten().nonzero()[:, 0]
-    order = torch.randperm(len(places), generator=torch.Generator().manual_seed(view))[:count]
-    width = image.shape[1]
-    for pixels in places[order].split(chunk) if len(order) else ():
+    height, width = image.shape[:2]
+    inside = data["mask"].flatten().nonzero()[:, 0] if "mask" in data else torch.arange(height * width)
+    order = torch.randperm(len(inside), generator=torch.Generator().manual_seed(view))[:count]
+    seen = see(image).flatten(0, 1) if see is not None else torch.zeros(height * width, 0)
+    for pixels in inside[order].split(chunk) if len(order) else ():
         indices = torch.stack([torch.full_like(pixels, view), pixels // width, pixels % width], dim=-1)
-        batch = {"image": image.flatten(0, 1)[pixels], "semantics": labels.cpu().flatten()[pixels][:, None]}
-        yield indices, batch
+        labels = torch.zeros(len(pixels), 1, dtype=torch.uint8)
+        yield indices, {"image": image.flatten(0, 1)[pixels], "semantics": labels}, seen[pixels.to(seen.device)]

@@ -73,6 +73,7 @@ class Geometry(nn.Module, ABC):
 
     Attributes:
         levels: layout of the cascade levels, coarse to fine; the last one gives the outputs.
+        frame: a `SceneFrame`, of geometries that know which way is up; others have none.
         rays_per_chunk: rays of a view that are rendered at once, by the type of the device: as many as a CPU's caches
             hold, and enough to keep a GPU busy.
     """

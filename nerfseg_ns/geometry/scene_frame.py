@@ -99,8 +99,17 @@ class SceneFrame(nn.Module):
         ground, height = box[..., :2], box[..., 2:]
         norm = ground.abs().amax(dim=-1, keepdim=True).clamp(min=1.0)
         contracted = ground * (1.0 + SHELL * (1.0 - 1.0 / norm)) / norm
-        limit = 1.0 + SHELL * (1.0 - 1.0 / OUTER)
-        return torch.cat([contracted / limit, height], dim=-1).clamp(-1.0, 1.0)
+        return torch.cat([contracted / self._limit, height], dim=-1).clamp(-1.0, 1.0)
+
+    def lengths_in_grid(self, length: float) -> Tuple[float, float, float]:
+        """A length of the world along each axis in grid coordinates, in the core of the scene."""
+        x, y, z = (length / self.half_size).tolist()
+        return x / self._limit, y / self._limit, z
+
+    @property
+    def _limit(self) -> float:
+        """Where the contraction takes the frame's border, in half-sizes of the core."""
+        return 1.0 + SHELL * (1.0 - 1.0 / OUTER)
 
     def intersect(
         self, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]

@@ -142,7 +142,7 @@ def prepare_labels(
     labels: Sequence[PhotoLabel | None],
     sizes: Sequence[Size],
     table: ClassTable,
-    options: LabelOptions = LabelOptions(),
+    options: LabelOptions | None = None,
 ) -> list[PhotoLabel | None]:
     """Checks labels against the classes that they are to be of.
 
@@ -150,7 +150,7 @@ def prepare_labels(
         labels: per photo its labels or None.
         sizes: per photo the size that its labels must have.
         table: the classes.
-        options: how to read the labels.
+        options: how to read the labels; found out from them unless given.
 
     Returns:
         The labels ready to be read.
@@ -158,6 +158,7 @@ def prepare_labels(
     Raises:
         SceneError: everything that is wrong with them.
     """
+    options = options or LabelOptions()
     problems, prepared = Problems(), list(labels)
     for form, indices in _by_form(labels).items():
         with problems.collect():

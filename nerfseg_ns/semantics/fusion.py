@@ -1,0 +1,122 @@
+"""Puts together all that is known of a pixel's class: a product of opinions, each to a power of its own.
+
+Of rays, wherever they go: the field that has learnt from the user's labels, the one that the eye has taught, the height
+above the ground. Of an image, photographed or rendered: the surroundings of the pixel, and the eye.
+"""
+
+from __future__ import annotations
+
+from typing import List, Optional
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nerfseg_ns.eye.eye import Eye
+from nerfseg_ns.semantics.colour_context import ColourContext
+from nerfseg_ns.semantics.height_opinion import HeightOpinion
+from nerfseg_ns.semantics.opinions import opinion
+from nerfseg_ns.semantics.semantic_stage import SemanticStage
+from nerfseg_ns.semantics.taught_field import PHOTO_SHARPNESS, FieldEyeConfig, TaughtField
+
+
+class Fusion:
+    """The opinions of one model.
+
+    Args:
+        own: the stage that learns from the user's labels.
+        taught: the one that the eye teaches.
+        height: what heights say.
+        context: what a pixel's surroundings say.
+        eye: the trained eye.
+        config: of the eye, and of how much it counts.
+    """
+
+    def __init__(
+        self,
+        own: SemanticStage,
+        taught: Optional[TaughtField],
+        height: Optional[HeightOpinion],
+        context: Optional[ColourContext],
+        eye: Optional[Eye],
+        config: FieldEyeConfig,
+    ) -> None:
+        self.own, self.taught, self.height, self.context, self.eye = own, taught, height, context, eye
+        self.config = config
+
+    @property
+    def trust(self) -> float:
+        """How far the eye is trusted, 0 to 1; 0 without one, and before it has learnt the labels."""
+        if self.eye is None or not self.eye.is_learnt:
+            return 0.0
+        return self.config.trust(float(self.eye.skill))
+
+    @property
+    def is_taught(self) -> bool:
+        """Whether the eye has taught the field."""
+        return self.taught is not None and self.trust > 0
+
+    @property
+    def height_weight(self) -> float:
+        """How much the height counts."""
+        return 0.0 if self.height is None else self.height.weight
+
+    @property
+    def fields(self) -> List[SemanticStage]:
+        """The semantic stages that have a say."""
+        return [self.own, self.taught.stage] if self.is_taught else [self.own]
+
+    @property
+    def looks_at_images(self) -> bool:
+        """Whether `of_image` adds anything."""
+        return self.context is not None or self.trust > 0
+
+    def of_rays(
+        self,
+        features: List[List[Tensor]],
+        transmittances: List[Tensor],
+        rgb: Float[Tensor, "rays 3"],
+        surface: Float[Tensor, "rays 3"],
+    ) -> Float[Tensor, "rays classes"]:
+        """Logits of what is known of rays.
+
+        Args:
+            features: rendered ones of each field's segments.
+            transmittances: before each segment.
+            rgb: colours that the classifiers are given.
+            surface: where the rays end, in the geometry's own coordinates.
+        """
+        found = [stage.classify(own, transmittances, rgb) for stage, own in zip(self.fields, features)]
+        if not self._is_product:
+            return found[0]
+        total = own = opinion(found[0])
+        if self.is_taught:
+            total = torch.lerp(own, self.config.own_weight * own + opinion(found[1]), self.trust)
+        if self.height_weight > 0:
+            total = total + self.height_weight * opinion(self.height(surface))
+        return total
+
+    @property
+    def _is_product(self) -> bool:
+        return self.is_taught or self.height_weight > 0
+
+    def with_image(
+        self, logits: Float[Tensor, "height width classes"], image: Float[Tensor, "height width 3"], is_photo: bool
+    ) -> Float[Tensor, "height width classes"]:
+        """Logits of what is known of rays, and of the image that they make.
+
+        Args:
+            logits: from `of_rays`.
+            image: the view that they are of.
+            is_photo: or rendered.
+        """
+        if not self.looks_at_images:
+            return logits
+        total = logits if self._is_product else opinion(logits)  # of a product, each opinion has had its floor already
+        if self.context is not None:
+            total = total + self.context.config.weight * opinion(self.context.classify(image))
+        weight = self.trust * (self.config.weight if is_photo else self.config.rendered_weight)
+        if weight > 0:
+            seen = self.eye.probabilities(image, turns=None if is_photo else 1)
+            total = total + weight * opinion(seen.clamp(min=1e-6).log())
+        return total * (1 - self.trust * (1 - PHOTO_SHARPNESS)) if is_photo else total

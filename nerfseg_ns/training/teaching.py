@@ -1,0 +1,117 @@
+"""What is done once, before the first step of stage 2: the eye learns the labels, heights are tried, the eye teaches.
+
+What it teaches are labels of unlabelled photos, as it sees them there.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Optional, Tuple
+
+import torch
+from jaxtyping import Float, Int
+from nerfstudio.utils.rich_utils import CONSOLE
+from torch import Tensor
+
+from nerfseg_ns.data.datamanager import LabelledDataManager
+from nerfseg_ns.data.labelled_pictures import labelled_pictures
+from nerfseg_ns.data.taught_rays import SceneRays, TaughtRays
+from nerfseg_ns.geometry.ground import surface_points
+from nerfseg_ns.model import NerfSegModel
+from nerfseg_ns.semantics.frozen_rays import FrozenRays
+from nerfseg_ns.semantics.height_opinion import HeightOpinion
+from nerfseg_ns.semantics.opinions import opinion
+from nerfseg_ns.training.data_parallel import shared_seed
+
+HEIGHT_DRAWS, HEIGHT_RAYS = 16, 4096
+"""Labelled rays whose heights are looked at: so many times so many, at random."""
+
+
+class Teacher:
+    """Readies the eye, the height and the taught field of a model; what is ready already is left as it is.
+
+    Args:
+        model: whose stage 1 is over.
+        manager: with the photos and their labels.
+        rays_per_chunk: rays rendered at once.
+    """
+
+    def __init__(self, model: NerfSegModel, manager: LabelledDataManager, rays_per_chunk: int) -> None:
+        self.model, self.manager, self.rays_per_chunk = model, manager, rays_per_chunk
+
+    def ready(self) -> None:
+        """Does all of it."""
+        model = self.model
+        if model.eye is not None and not model.eye.is_learnt:
+            self._open_eye()
+        teaches = model.fusion.is_taught and model.taught.draw is None
+        measures = model.height is not None and not model.height.is_learnt
+        if not teaches and not measures:
+            return
+        found = self._look(teaches)
+        if measures:
+            self._measure(model.height, found)
+        if teaches:
+            self._teach(found)
+
+    def _open_eye(self) -> None:
+        eye, start = self.model.eye, time.time()
+        eye.learn(labelled_pictures(self.manager.train_dataset), shared_seed())
+        CONSOLE.log(
+            f"The eye has learnt the labels in {time.time() - start:.0f} s. Of labels that it did not learn from it "
+            f"names {100 * float(eye.skill):.0f} % rightly, and is trusted to {100 * self.model.fusion.trust:.0f} %."
+        )
+
+    def _look(self, teaches: bool) -> Optional[SceneRays]:
+        """Rays of unlabelled photos, with what the eye sees there if it teaches."""
+        model, eye = self.model, self.model.config.eye
+        return SceneRays.of(
+            self.manager.train_dataset,
+            self.manager.train_ray_generator,
+            model.freeze_rays,
+            (lambda image: model.eye.probabilities(image, turns=1)) if teaches else None,
+            photos=eye.photos,
+            count=eye.rays if teaches else model.config.height.rays,
+            rays_per_chunk=self.rays_per_chunk,
+        )
+
+    def _measure(self, height: HeightOpinion, found: Optional[SceneRays]) -> None:
+        labelled, labels = self._labelled_surface()
+        surface = labelled if found is None else torch.cat([labelled, _surface(found.rays)])
+        cameras = self.manager.train_dataset.cameras.camera_to_worlds[:, :, 3].to(surface)
+        height.learn(self.model.geometry.frame, cameras, surface, labelled, labels)
+        CONSOLE.log(
+            f"The height above the ground tells {float(height.gain):.2f} nats of a label's class; it counts "
+            f"{height.weight:.2f}."
+        )
+
+    def _labelled_surface(self) -> Tuple[Float[Tensor, "pixels 3"], Int[Tensor, "pixels"]]:
+        """Where labelled pixels lie, and their classes."""
+        drawn = [self.draw_labelled(HEIGHT_RAYS) for _ in range(HEIGHT_DRAWS)]
+        return torch.cat([_surface(rays) for rays in drawn]), torch.cat([rays.labels for rays in drawn])
+
+    def _teach(self, found: Optional[SceneRays]) -> None:
+        model = self.model
+        kept = None if found is None else found.taught(self._heights_say(found), model.config.eye.min_confidence)
+        model.taught.draw = self.draw_labelled
+        if kept is not None:
+            model.taught.draw = TaughtRays(kept, self.draw_labelled, model.config.eye.own_share).draw
+            CONSOLE.log(f"The eye has labelled {len(kept):,} pixels of unlabelled photos for the field to learn from.")
+
+    def _heights_say(self, found: SceneRays) -> Float[Tensor, "rays classes"]:
+        """The height's opinion of the rays, as much as it counts: what the field is taught is right about heights."""
+        surface, weight = _surface(found.rays), self.model.fusion.height_weight
+        if weight == 0:
+            return surface.new_zeros(len(surface), len(self.model.class_names))
+        return weight * opinion(self.model.height(surface))
+
+    def draw_labelled(self, count: int) -> FrozenRays:
+        """At most so many rays with the user's labels, of those that are kept ready if there are any."""
+        if self.manager.labelled_rays is not None:
+            return self.manager.labelled_rays.draw(count)[0]
+        return self.model.freeze_rays(*self.manager.draw_train()).map(lambda tensor: tensor[:count])
+
+
+def _surface(rays: FrozenRays) -> Float[Tensor, "rays 3"]:
+    """Where rays end, by the finest level."""
+    return surface_points(rays.levels[-1])
