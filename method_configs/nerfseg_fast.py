@@ -49,7 +49,7 @@ nerfseg_fast = MethodSpecification(
                 ),
                 colour_context=ColourContextConfig(weight=0.5),
                 eye=FieldEyeConfig(backbone=DEFAULT_BACKBONE),
-                height=HeightOpinionConfig(weight=1.5),
+                height=HeightOpinionConfig(weight=1.0),
                 training_colour="mixed",
             ),
             stages=StageScheduleConfig(

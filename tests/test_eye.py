@@ -1,4 +1,4 @@
-"""The trained eye: its weights, its features, its classifiers, its borders, and the field that it teaches."""
+"""The trained eye: its weights, its features, its classifier, its borders, and the field that it teaches."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from nerfseg_ns.errors import SceneError
 from nerfseg_ns.eye import backbone as backbones
 from nerfseg_ns.eye.backbone import load_backbone
 from nerfseg_ns.eye.config import DEFAULT_BACKBONE, EyeConfig
+from nerfseg_ns.eye.copies import SeenCopy, see_copies
+from nerfseg_ns.eye.decoder import PyramidDecoder
 from nerfseg_ns.eye.eye import Eye, make_eye
-from nerfseg_ns.eye.head import PixelHeads
-from nerfseg_ns.eye.pyramid import Pyramid, pyramid_channels
+from nerfseg_ns.eye.pyramid import Pyramid
 from nerfseg_ns.eye.refine import guided_filter, window_mean
-from nerfseg_ns.eye.skill import find_skill, mean_logits
-from nerfseg_ns.eye.training_pixels import SeenPixels, choose_pixels, see_copies
+from nerfseg_ns.eye.skill import find_skill
+from nerfseg_ns.eye.training_crops import CROP, TrainingCrops
+from nerfseg_ns.eye.training_pixels import SeenPixels, choose_pixels
 from nerfseg_ns.eye.turns import TURNS, turn, turn_back
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.semantics.taught_field import FieldEyeConfig
 from nerfseg_ns.training.stages import Stage
 
-SMALL = dict(steps=60, pixels_per_class=60, scales=(1.0,), least_side=96, test_turns=2)
+SMALL = dict(steps=60, trial_pixels=1000, scales=(1.0,), least_side=96, test_turns=2)
 
 
 def stripes(height=96, width=128):
@@ -97,18 +99,18 @@ def test_features_at_the_middle_of_a_cell_are_the_cells():
     found = pyramid.at(torch.tensor([4 * 3 + 1.5]), torch.tensor([4 * 5 + 1.5]))  # cell (3, 5) of the map at stride 4
     fine, coarse = backbone.channels[0], backbone.channels[1]
     torch.testing.assert_close(found[0, fine : fine + coarse], pyramid.maps[1][0, :, 3, 5])
-    assert found.shape == (1, pyramid_channels(backbone))
+    assert found.shape == (1, sum(backbone.channels) + backbone.channels[-1])
 
 
 @torch.no_grad()
-def test_a_projected_lattice_is_the_layer_on_the_features_of_every_pixel():
+def test_a_lattice_is_what_is_read_at_every_pixel():
     pyramid = Pyramid.of(load_backbone(DEFAULT_BACKBONE), torch.rand(3, 50, 70))  # padded to 64 x 96
-    layer = torch.nn.Linear(pyramid_channels(load_backbone(DEFAULT_BACKBONE)), 6)
+    assert pyramid.stride == 32 and [values.shape[1] for values in pyramid.own] == [16, 24, 40, 112, 320]
     rows, columns = torch.arange(0, 50, 7.0), torch.arange(0, 70, 9.0) + 0.5
-    found = pyramid.project(layer.weight, layer.bias, rows, columns)
+    found = pyramid.lattice(pyramid.maps[0], rows, columns)
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
-            expected = layer(pyramid.at(row[None], column[None]))[0]
+            expected = pyramid.at(row[None], column[None])[0, :16]
             torch.testing.assert_close(found[:, i, j], expected, atol=1e-4, rtol=1e-3)
 
 
@@ -128,36 +130,70 @@ def test_pixels_keep_their_class_in_turned_and_scaled_copies():
 
     labels = torch.tensor([[0, 0, 1], [2, 2, 1]], dtype=torch.uint8).repeat_interleave(8, 0).repeat_interleave(8, 1)
     image = labels[None].expand(3, -1, -1) / 4.0
-    config = EyeConfig(scales=(1.0, 2.0), pixels_per_class=20)
-    parts = list(see_copies(Colours, config, image, labels, torch.Generator().manual_seed(0)))
-    assert len(parts) == 16
-    for part in parts:  # other light changes all values of a copy alike: their order stays
+    generator = torch.Generator().manual_seed(0)
+    copies = list(see_copies(Colours, EyeConfig(scales=(1.0, 2.0)), image, labels, generator))
+    assert len(copies) == 16
+    for copy in copies:  # other light changes all values of a copy alike: their order stays
+        part = SeenPixels.of(copy, 20, generator)
         means = [part.features[part.labels == index, 0].mean().item() for index in range(3)]
         assert means == sorted(means) and means[0] < means[1] - 0.05
 
 
-def test_many_labelled_photos_share_copies_and_pixels():
+def test_many_labelled_photos_share_copies():
     labels = torch.zeros(32, 32, dtype=torch.uint8)
-    config = EyeConfig(max_copies=12, max_pixels=600, pixels_per_class=400, least_side=32)
     backbone, generator = load_backbone(DEFAULT_BACKBONE), torch.Generator().manual_seed(0)
-    parts = list(see_copies(backbone, config, torch.rand(3, 32, 32), labels, generator, photos=3))
-    assert len(parts) == 4 and [len(part) for part in parts] == [50] * 4  # of 12 and of 600, a third
-    parts = list(see_copies(backbone, config, torch.rand(3, 32, 32), labels, generator, photos=100))
-    assert len(parts) == 2 and all(len(part) == 3 for part in parts)
+    for photos, own in ((3, 4), (100, 2)):  # of twelve copies, a third; never fewer than two
+        image = torch.rand(3, 32, 32)
+        assert len(list(see_copies(backbone, EyeConfig(max_copies=12), image, labels, generator, photos))) == own
 
 
-def test_classifiers_learn_and_take_features_as_they_come():
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.randint(3, (3000,), generator=generator)
-    features = torch.randn(3000, 5, generator=generator) * 100 + 40 * labels[:, None] * torch.tensor([16.0, 0, 0, 0, 0])
-    heads = PixelHeads(5, 16, 3, 3)
-    heads.learn(features, labels, EyeConfig(steps=200, batch_size=256), seed=0)
-    logits = heads(features)
-    assert logits.shape == (3, 3000, 3) and not any(weights.requires_grad for weights in heads.parameters())
-    assert (mean_logits(logits).argmax(-1) == labels).float().mean() > 0.9
-    other = PixelHeads(5, 16, 3, 3)
-    other.learn(features, labels, EyeConfig(steps=200, batch_size=256), seed=0)
-    assert same(snapshot(heads), snapshot(other))
+def copy_of_places(height: int, width: int) -> SeenCopy:
+    """Maps at strides 2 and 32 whose values are the places of their cells, and labels that follow from the place."""
+    maps = []
+    for stride in (2, 32, 32):
+        rows, columns = torch.meshgrid(*(torch.arange(side // stride) for side in (height, width)), indexing="ij")
+        maps.append(torch.stack([rows, columns])[None].float())
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    labels = ((rows // 40 + columns // 56) % 3).byte()
+    labels[rows > height - 20] = IGNORE_INDEX
+    return SeenCopy(Pyramid(maps, (height, width)), labels, torch.zeros_like(labels))
+
+
+@pytest.mark.parametrize("size", [(320, 448), (96, 288)])
+def test_pieces_have_the_labels_of_their_places(size):
+    copy = copy_of_places(*size)
+    crops = TrainingCrops([copy], 4, torch.Generator().manual_seed(0))
+    assert crops.classes.tolist() == [0, 1, 2] and crops.weights[3] == 0
+    (fine, coarse), labels = crops.draw(12)
+    assert fine.shape == (12, 2, CROP // 2, CROP // 2) and coarse.shape == (12, 2, CROP // 32, CROP // 32)
+    assert labels.shape == (12, CROP // 2, CROP // 2) and len({tuple(piece[:, 0, 0].tolist()) for piece in fine}) > 1
+    for piece, wide, found in zip(fine, coarse, labels):
+        assert torch.equal(piece[:, 0, 0], 16 * wide[:, 0, 0])
+        known = found != IGNORE_INDEX
+        rows, columns = (2 * piece[:, known] + 1).long()
+        assert known.any() and torch.equal(found[known], copy.labels[rows, columns].long())
+
+
+def test_pieces_show_rare_classes_as_often():
+    copy = copy_of_places(320, 448)
+    copy.labels[:] = 0
+    copy.labels[100:102, 100:102] = 1
+    _, labels = TrainingCrops([copy], 2, torch.Generator().manual_seed(0)).draw(60)
+    shown = sum(bool((piece == 1).any()) for piece in labels)
+    assert 25 < shown <= 60
+
+
+@torch.no_grad()
+def test_a_decoder_gives_the_finest_maps_resolution():
+    backbone = load_backbone(DEFAULT_BACKBONE)
+    decoder = PyramidDecoder(backbone, 5).eval()
+    maps = backbone.network(torch.rand(2, 3, 64, 96))
+    features = torch.rand(50, 512) * 10
+    decoder.reset(features)
+    torch.testing.assert_close(decoder.mean, features.mean(0))
+    assert decoder(maps).shape == (2, 5, 32, 48)
+    own = decoder._scaled([torch.zeros(1, 16, 4, 4)], 0)
+    torch.testing.assert_close(own[0, :, 0, 0], -decoder.mean[:16] / decoder.deviation[:16])
 
 
 @pytest.mark.parametrize("tells", [True, False])
@@ -168,8 +204,7 @@ def test_skill_is_what_is_named_rightly_elsewhere(tells):
     folds = torch.randint(2, (2000,), generator=generator)
     shown = labels if tells else (labels + folds) % 3
     features = torch.nn.functional.one_hot(shown, 3) + 0.1 * torch.randn(2000, 3, generator=generator)
-    config = EyeConfig(steps=1500, batch_size=128)
-    skill = find_skill(SeenPixels(features, labels, folds), PixelHeads(3, 8, 1, 3), config, 0)
+    skill = find_skill(SeenPixels(features, labels, folds), 3, 0)
     assert skill > 0.95 if tells else skill < 0.1
 
 
@@ -246,7 +281,14 @@ def test_nothing_labelled_is_told():
 
 def with_eye(config):
     config.pipeline.model.eye = FieldEyeConfig(
-        backbone=DEFAULT_BACKBONE, steps=20, pixels_per_class=20, scales=(1.0,), least_side=96, photos=3, rays=600
+        backbone=DEFAULT_BACKBONE,
+        steps=20,
+        trial_pixels=500,
+        scales=(1.0,),
+        least_side=96,
+        photos=3,
+        rays=600,
+        min_confidence=0.0,
     )
     config.pipeline.model.eye.least_skill = config.pipeline.model.eye.full_skill = 0.0  # it is a town: it would not be
 
@@ -263,7 +305,7 @@ def test_the_eye_teaches_the_field(small_town, make_trainer, step_trainer):
     assert 0 < len(taught.kept) <= 600 and len(model.taught.draw(40)) == 40
     trainer.save_checkpoint(5)
     saved = load(trainer.base_dir)["pipeline"]
-    assert any("eye.heads" in name for name in saved) and not any("backbone" in name for name in saved)
+    assert any("eye.decoder" in name for name in saved) and not any("backbone" in name for name in saved)
     pipeline.eval()
     camera = pipeline.datamanager.eval_dataset.cameras[0:1]
     image = pipeline.datamanager.eval_dataset.get_data(0)["image"]

@@ -30,8 +30,13 @@ class Backbone:
     """Of the colours that it expects."""
     channels: Tuple[int, ...]
     """Of the maps."""
-    stride: int
-    """Pixels, both ways, that a pixel of the coarsest map stands for."""
+    strides: Tuple[int, ...]
+    """Pixels, both ways, that a pixel of each map stands for."""
+
+    @property
+    def stride(self) -> int:
+        """That of the coarsest map."""
+        return max(self.strides)
 
 
 @lru_cache(maxsize=2)
@@ -53,7 +58,7 @@ def load_backbone(name: str, device: str = "cpu") -> Backbone:
         raise SceneError(f"There is no backbone {name}: wanted is {DEFAULT_BACKBONE}, timm/NAME or none.")
     network = network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
     info = network.feature_info
-    return Backbone(network, tuple(mean), tuple(std), tuple(info.channels()), max(info.reduction()))
+    return Backbone(network, tuple(mean), tuple(std), tuple(info.channels()), tuple(info.reduction()))
 
 
 def _lite0() -> nn.Module:

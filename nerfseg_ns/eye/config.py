@@ -10,10 +10,7 @@ from nerfseg_ns.errors import Problems, SceneError
 NO_BACKBONE = "none"
 DEFAULT_BACKBONE = "efficientnet-lite0"
 TIMM_PREFIX = "timm/"
-COUNTS = (
-    *("side", "least_side", "heads", "hidden", "steps", "batch_size"),
-    *("pixels_per_class", "max_pixels", "max_copies"),
-)
+COUNTS = ("side", "least_side", "steps", "crops", "max_copies", "trial_pixels")
 """Options that are whole numbers from 1 on."""
 
 
@@ -30,20 +27,15 @@ class EyeConfig:
     as in the photos that it was trained on: several hundred pixels of building, tens of car."""
     least_side: int = 384
     """Photos smaller than this are enlarged to it."""
-    heads: int = 2
-    """Small classifiers on the features, whose probabilities are averaged: more are steadier and slower."""
-    hidden: int = 64
-    """Width of each of them."""
-    steps: int = 600
-    """Steps that they learn for."""
-    batch_size: int = 1024
-    """Labelled pixels of a step."""
-    pixels_per_class: int = 400
-    """Most pixels that are taken of a class from each copy of a labelled photo."""
-    max_pixels: int = 150_000
-    """Most pixels of all copies of all labelled photos together; each takes 3 KB of memory."""
-    max_copies: int = 96
-    """Most copies of all labelled photos together, but two of each at least; each takes half a second on a CPU."""
+    steps: int = 1000
+    """Steps that the classifier learns for. More where many photos are labelled."""
+    crops: int = 4
+    """Pieces of labelled photos, of 256 pixels both ways, that a step learns from."""
+    max_copies: int = 48
+    """Most copies of all labelled photos together, but two of each at least; each takes a third of a second and ten
+    megabytes."""
+    trial_pixels: int = 40_000
+    """Labelled pixels that tell how far the eye is to be trusted."""
     scales: Tuple[float, ...] = (0.7, 1.0, 1.4)
     """Sizes of the copies of a labelled photo, beside their eight turns and mirrors."""
     test_turns: int = 4

@@ -1,28 +1,34 @@
 """The trained eye: class probabilities of a photo, learnt from a few labelled ones in seconds.
 
-A backbone that was trained on other images sees the photo; small classifiers on its features learn the scene's classes.
-Only they are saved with a run.
+A backbone that was trained on other images sees the photo; a small decoder of its feature maps learns the scene's
+classes. Only that is saved with a run.
 """
 
 from __future__ import annotations
 
-from typing import Iterator, Optional, Sequence, Tuple
+from typing import Dict, Iterator, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
+from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor, nn
 
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.eye.backbone import Backbone, load_backbone
 from nerfseg_ns.eye.config import NO_BACKBONE, EyeConfig
-from nerfseg_ns.eye.head import PixelHeads
-from nerfseg_ns.eye.pyramid import Pyramid, pyramid_channels
+from nerfseg_ns.eye.copies import SeenCopy, see_copies
+from nerfseg_ns.eye.decoder import PyramidDecoder
+from nerfseg_ns.eye.pyramid import Pyramid
 from nerfseg_ns.eye.refine import guided_filter
-from nerfseg_ns.eye.skill import find_skill, mean_logits
-from nerfseg_ns.eye.training_pixels import SeenPixels, see_copies
+from nerfseg_ns.eye.skill import find_skill
+from nerfseg_ns.eye.training_crops import TrainingCrops
+from nerfseg_ns.eye.training_pixels import SeenPixels
 from nerfseg_ns.eye.turns import TEST_TURNS, turn, turn_back
+from nerfseg_ns.labels.classes import IGNORE_INDEX
+from nerfseg_ns.utils.schedules import cosine
 
+LEARNING_RATE, WEIGHT_DECAY = 2e-3, 1e-2
 STEP = 2
 """Pixels, both ways, of which one is classified; what lies between is read between them."""
 
@@ -36,14 +42,14 @@ def make_eye(config: EyeConfig, num_classes: int) -> Optional[Eye]:
 
 
 class Eye(nn.Module):
-    """Frozen features and learnt classifiers.
+    """Frozen features and a learnt classifier.
 
     Args:
-        config: of backbone and classifiers.
+        config: of backbone and classifier.
         num_classes: number of classes.
 
     Attributes:
-        skill: share of labelled pixels that it named rightly without having learnt from their part of the photo.
+        skill: share of labelled pixels that are named rightly without having learnt from their part of the photo.
         is_learnt: whether `learn` has been called, in this run or the one that it was loaded from.
 
     Raises:
@@ -53,16 +59,32 @@ class Eye(nn.Module):
     def __init__(self, config: EyeConfig, num_classes: int) -> None:
         super().__init__()
         config.check()
-        self.config = config
-        channels = pyramid_channels(load_backbone(config.backbone))
-        self.heads = PixelHeads(channels, config.hidden, config.heads, num_classes).requires_grad_(False)
+        self.config, self.num_classes = config, num_classes
+        self.decoder = PyramidDecoder(load_backbone(config.backbone), num_classes).eval().requires_grad_(False)
         self.register_buffer("skill", torch.ones(()))
         self.register_buffer("is_learnt", torch.zeros((), dtype=torch.bool))
 
     @property
     def backbone(self) -> Backbone:
-        """On the device of the classifiers. It is no part of this module: checkpoints would hold it."""
+        """On the device of the classifier. It is no part of this module: checkpoints would hold it."""
         return load_backbone(self.config.backbone, str(self.skill.device))
+
+    def _load_from_state_dict(self, state_dict: Dict[str, Tensor], prefix: str, *args) -> None:
+        """Runs of an earlier version have another classifier: they go on without their eye."""
+        older = [name for name in state_dict if name.startswith(f"{prefix}heads.")]
+        if older:
+            for name in older:
+                del state_dict[name]
+            state_dict.update({f"{prefix}{name}": values for name, values in self.state_dict().items()})
+            CONSOLE.print(
+                "[yellow]The trained eye of this run is of an earlier version and has no say. To have it, train stage "
+                "2 anew with --stage1-from and this run's folder: it takes minutes."
+            )
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def train(self, mode: bool = True) -> Eye:
+        """Nothing trains it but `learn`."""
+        return super().train(False)
 
     @torch.no_grad()
     def learn(self, pictures: Sequence[LabelledPicture], seed: int = 0) -> None:
@@ -76,14 +98,34 @@ class Eye(nn.Module):
             SceneError: no pixel is labelled.
         """
         generator = torch.Generator().manual_seed(seed)
-        seen = SeenPixels.join([part for picture in pictures for part in self._see(picture, generator, len(pictures))])
-        if len(seen) == 0:
+        copies = [copy for picture in pictures for copy in self._see(picture, generator, len(pictures))]
+        copies = [copy for copy in copies if (copy.labels != IGNORE_INDEX).any()]
+        if not copies:
             raise SceneError("No pixel of the labelled photos is labelled, so that the eye has nothing to learn from.")
-        self.skill.fill_(find_skill(seen, self.heads, self.config, seed))
-        self.heads.learn(seen.features, seen.labels, self.config, seed)
+        most = max(1, self.config.trial_pixels // (len(copies) * self.num_classes))
+        pixels = SeenPixels.join([SeenPixels.of(copy, most, generator) for copy in copies])
+        self.skill.fill_(find_skill(pixels, self.num_classes, seed))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.decoder.reset(pixels.features[:, : len(self.decoder.mean)])
+            self._descend(TrainingCrops(copies, self.num_classes, generator))
         self.is_learnt.fill_(True)
 
-    def _see(self, picture: LabelledPicture, generator: torch.Generator, photos: int) -> Iterator[SeenPixels]:
+    @torch.enable_grad()
+    def _descend(self, crops: TrainingCrops) -> None:
+        config, decoder = self.config, self.decoder.train().requires_grad_(True)
+        weights = crops.weights.to(self.skill.device)
+        optimizer = torch.optim.AdamW(decoder.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+        for step in range(config.steps):
+            optimizer.param_groups[0]["lr"] = LEARNING_RATE * cosine(step, config.steps)
+            maps, labels = crops.draw(config.crops)
+            loss = F.cross_entropy(decoder(maps), labels, weights, ignore_index=IGNORE_INDEX)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        decoder.eval().requires_grad_(False)
+
+    def _see(self, picture: LabelledPicture, generator: torch.Generator, photos: int) -> Iterator[SeenCopy]:
         image, labels = (values.to(self.skill.device) for values in picture)
         image = self._as_seen(image.movedim(-1, 0))
         size = (image.shape[1], image.shape[2])
@@ -124,9 +166,7 @@ class Eye(nn.Module):
         """Probabilities of every `STEP`-th pixel."""
         pyramid = Pyramid.of(self.backbone, image.contiguous())
         rows, columns = (self._lattice(side) for side in image.shape[1:])
-        hidden = pyramid.project(self.heads.first.weight, self.heads.first.bias, rows, columns)
-        logits = mean_logits(self.heads.classify(hidden.flatten(1).T))
-        return logits.softmax(dim=-1).T.unflatten(1, (len(rows), len(columns)))
+        return pyramid.lattice(self.decoder(pyramid.own).softmax(dim=1), rows, columns)
 
     def _lattice(self, side: int) -> Float[Tensor, "pixels"]:
         count = -(-side // STEP)

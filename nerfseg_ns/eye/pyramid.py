@@ -24,6 +24,7 @@ class Pyramid:
     """Feature maps of one image."""
 
     maps: List[Float[Tensor, "1 channels rows columns"]]
+    """Fine to coarse; the last one tells of the surroundings."""
     size: Tuple[int, int]
     """Height and width that the maps cover: the image's, padded to whole cells."""
 
@@ -49,36 +50,31 @@ class Pyramid:
         grid = self._grid(rows, columns)[None, None]
         return torch.cat([_read(values, grid)[0, :, 0].T for values in self.maps], dim=1)
 
-    def project(
-        self,
-        weight: Float[Tensor, "out c"],
-        bias: Float[Tensor, "out"],
-        rows: Float[Tensor, "r"],
-        columns: Float[Tensor, "k"],
-    ) -> Float[Tensor, "out r k"]:
-        """A linear layer on the features of a lattice of pixels.
-
-        It is taken of the cells, and its results are read between them: that is the same, as both are linear, and
-        spares the features of all pixels.
-        """
+    def lattice(
+        self, values: Float[Tensor, "1 channels a b"], rows: Float[Tensor, "r"], columns: Float[Tensor, "k"]
+    ) -> Float[Tensor, "channels r k"]:
+        """A map of the image, such as what was made of its maps, at a lattice of pixels."""
         grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
-        grid = self._grid(grid[..., 1], grid[..., 0])[None]
-        parts = weight.split([values.shape[1] for values in self.maps], dim=1)
-        layers = (F.conv2d(values, part[:, :, None, None]) for values, part in zip(self.maps, parts))
-        total = bias[:, None, None].expand(-1, len(rows), len(columns)).clone()
-        for layer in layers:
-            total += _read(layer, grid)[0]
-        return total
+        return _read(values, self._grid(grid[..., 1], grid[..., 0])[None])[0]
+
+    @property
+    def own(self) -> List[Float[Tensor, "1 channels rows columns"]]:
+        """The backbone's maps, without the surroundings."""
+        return self.maps[:-1]
+
+    @property
+    def stride(self) -> int:
+        """Pixels, both ways, that a cell of the coarsest map stands for."""
+        return self.size[0] // self.maps[-1].shape[2]
+
+    def half(self) -> Pyramid:
+        """The same in half precision, to be kept."""
+        return Pyramid([values.half() for values in self.maps], self.size)
 
     def _grid(self, rows: Tensor, columns: Tensor) -> Float[Tensor, "*pixels 2"]:
         """Pixels as `grid_sample` wants them."""
         return torch.stack([(columns + 0.5) / self.size[1] * 2 - 1, (rows + 0.5) / self.size[0] * 2 - 1], dim=-1)
 
 
-def pyramid_channels(backbone: Backbone) -> int:
-    """Features of a pixel."""
-    return sum(backbone.channels) + backbone.channels[-1]
-
-
 def _read(values: Float[Tensor, "1 channels r k"], grid: Float[Tensor, "1 a b 2"]) -> Float[Tensor, "1 channels a b"]:
-    return F.grid_sample(values, grid, padding_mode="border", align_corners=False)
+    return F.grid_sample(values.float(), grid, padding_mode="border", align_corners=False)

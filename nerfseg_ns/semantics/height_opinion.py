@@ -26,8 +26,9 @@ FINEST = 0.02
 """Height, in flight heights, below which bins are alike in width; above, they widen with it."""
 LOWEST, HIGHEST = -0.05, 0.35
 """Heights, in flight heights, of the first and the last bin."""
-BLUR = 1.5
-"""Bins that counts are blurred over."""
+BLUR = 8
+"""Bins that counts are blurred over: a hundredth of the flight height near the ground. What lies flat differs by less
+from place to place, as slopes do: such differences must tell nothing."""
 OUTLIERS = 0.02
 """Share of each class that may have any height."""
 TILE = 0.5

@@ -1,0 +1,85 @@
+"""What a step of the eye's classifier learns from: pieces of the copies of photos, all classes alike."""
+
+from __future__ import annotations
+
+from typing import List, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from nerfseg_ns.eye.copies import SeenCopy
+from nerfseg_ns.labels.classes import IGNORE_INDEX
+
+CROP = 256
+"""Pixels, both ways, of a piece."""
+
+Piece = Tuple[List[Float[Tensor, "1 channels rows columns"]], Int[Tensor, "rows columns"]]
+"""Feature maps, and the labels of the finest map's cells."""
+
+
+class TrainingCrops:
+    """Draws pieces around random pixels of a random class.
+
+    Args:
+        copies: of labelled photos, with at least one labelled pixel.
+        num_classes: number of classes.
+        generator: of all that is random.
+    """
+
+    def __init__(self, copies: Sequence[SeenCopy], num_classes: int, generator: torch.Generator) -> None:
+        self.copies, self.generator = list(copies), generator
+        counts = torch.stack([torch.bincount(copy.labels.flatten().cpu().long(), minlength=256) for copy in copies])
+        self.counts = counts[:, :num_classes]
+        self.classes = (self.counts.sum(dim=0) > 0).nonzero()[:, 0]
+        self._coarsest = max(len(copy.pyramid.own) for copy in copies) - 1
+
+    @property
+    def weights(self) -> Float[Tensor, "classes"]:
+        """What a pixel of each class counts: less the more pixels the class has, 1 on the mean over the classes."""
+        share = self.counts.sum(dim=0).float()
+        weights = torch.where(share > 0, share.clamp(min=1) ** -0.5, torch.zeros(()))
+        return weights / weights[self.classes].mean()
+
+    def draw(self, count: int) -> Piece:
+        """So many pieces as one batch."""
+        pieces = [self._piece() for _ in range(count)]
+        maps = [torch.cat(level) for level in zip(*(maps for maps, _ in pieces))]
+        return maps, torch.stack([labels for _, labels in pieces])
+
+    def _piece(self) -> Piece:
+        index = int(self.classes[self._below(len(self.classes))])
+        shown = (self.counts[:, index] > 0).nonzero()[:, 0]
+        copy = self.copies[int(shown[self._below(len(shown))])]
+        places = (copy.labels == index).flatten().nonzero()[:, 0]
+        place = int(places[self._below(len(places))])
+        width = copy.labels.shape[1]
+        return _cut(copy, [self._start(place // width, copy, 0), self._start(place % width, copy, 1)])
+
+    def _start(self, place: int, copy: SeenCopy, axis: int) -> int:
+        """First cell of the coarsest map, along an axis, of a piece with a pixel in it, wherever in it that lies."""
+        stride, cells = copy.pyramid.stride, copy.pyramid.own[-1].shape[2 + axis]
+        start = (place - self._below(CROP)) // stride
+        return max(0, min(start, cells - max(1, CROP // stride)))
+
+    def _below(self, count: int) -> int:
+        return int(torch.randint(count, (), generator=self.generator))
+
+
+def _cut(copy: SeenCopy, starts: List[int]) -> Piece:
+    """A piece of all maps from these cells of the coarsest on, filled up with nothing where the copy ends."""
+    finest = copy.pyramid.own[0].shape[2:]
+    coarsest, stride = copy.pyramid.own[-1].shape[2:], copy.pyramid.stride
+    cells, maps = max(1, CROP // stride), []
+    for values in copy.pyramid.own:
+        times = values.shape[2] // coarsest[0]
+        top, left = (start * times for start in starts)
+        piece = values[:, :, top : top + cells * times, left : left + cells * times].float()
+        missing = [cells * times - side for side in piece.shape[2:]]
+        maps.append(F.pad(piece, (0, missing[1], 0, missing[0]), mode="replicate"))
+    step = stride * coarsest[0] // finest[0]
+    top, left = (start * stride for start in starts)
+    labels = copy.labels[top : top + CROP, left : left + CROP][step // 2 :: step, step // 2 :: step]
+    missing = [wanted - side for wanted, side in zip(maps[0].shape[2:], labels.shape)]
+    return maps, F.pad(labels.long(), (0, missing[1], 0, missing[0]), value=IGNORE_INDEX)
