@@ -40,7 +40,7 @@ class Ground(nn.Module):
             points: on the scene's surfaces.
             reach: half the window, along either axis, in the points' units.
         """
-        lowest = _lowest(points)
+        lowest = _without_pits(_lowest(points))
         windows = [max(1, round(length * CELLS / 2)) for length in reach]
         opened = -_window_most(-lowest, windows)
         opened = _window_most(torch.where(opened.isinf(), -opened, opened), windows)
@@ -72,6 +72,15 @@ def _lowest(points: Float[Tensor, "points 3"]) -> Float[Tensor, "rows columns"]:
     raster = points.new_full((CELLS * CELLS,), float("inf"))
     raster[cells] = points[order, 2][by_cell[low]]
     return raster.view(CELLS, CELLS)
+
+
+def _without_pits(raster: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
+    """The median of each cell and its neighbours, empty ones left out: a single wrong depth would be a pit, and an
+    opening keeps pits."""
+    known = torch.where(raster.isinf(), torch.full_like(raster, float("nan")), raster)
+    padded = F.pad(known, (1, 1, 1, 1), value=float("nan"))
+    medians = padded.unfold(0, 3, 1).unfold(1, 3, 1).flatten(2).nanmedian(dim=-1).values
+    return torch.where(medians.isnan(), raster, medians)
 
 
 def _window_most(raster: Float[Tensor, "rows columns"], reach: List[int]) -> Float[Tensor, "rows columns"]:

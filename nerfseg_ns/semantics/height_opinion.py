@@ -156,7 +156,8 @@ def _gain(
         known = other & shown[labels]
         if not own.any() or not known.any():
             return 0.0
-        told = _learn(bins[own], labels[own], classes)[bins[known], labels[known]].log()
+        probabilities = _learn(bins[own], labels[own], classes) * shown  # among the classes that it can know
+        told = (probabilities / probabilities.sum(dim=1, keepdim=True))[bins[known], labels[known]].log()
         counts = torch.bincount(labels[known], minlength=classes)
         sums = torch.zeros(classes, device=bins.device).index_add_(0, labels[known], told)
         tried = counts > 0
