@@ -83,6 +83,7 @@ class NerfSegPipeline(VanillaPipeline):
         """
         stages = self.config.stages
         done, length = stages.progress_at(step)
+        self._is_eye_due = done >= min(self.config.model.eye.first_step, length // 4)
         learnt_for = min(step, stages.implicit_steps)  # what changes with the step stands still in stage 2
         self.model.set_stage(stages.stage_at(step), learnt_for, (min(done + is_done, length), length))
         self.datamanager.set_stage(stages.stage_at(step), is_guided=self.model.guidance is not None)
@@ -102,7 +103,7 @@ class NerfSegPipeline(VanillaPipeline):
         if context is not None and context.draw is None and self.model.stage is Stage.SEMANTIC:
             context.draw = self._context_crops(context.config).draw
         self._keep_labelled_rays()
-        if self.model.stage is Stage.SEMANTIC:
+        if self.model.stage is Stage.SEMANTIC and self._is_eye_due:
             Teacher(self.model, self.datamanager, self.config.labelled_rays.rays_per_chunk).ready()
 
     def _context_crops(self, config: ColourContextConfig) -> LabelledCrops:

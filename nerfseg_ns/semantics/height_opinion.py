@@ -48,10 +48,10 @@ class HeightOpinionConfig(InstantiateConfig):
     wide as a large building. Smaller follows hilly ground more closely."""
     rays: int = 60_000
     """Pixels of unlabelled photos that tell where the ground is, where the eye does not look at as many."""
-    least_gain: float = 0.3
+    least_gain: float = 0.15
     """What it has to tell of labels elsewhere than those it was learnt from, in nats a pixel, all classes counting
     alike, to have a say at all."""
-    full_gain: float = 0.6
+    full_gain: float = 0.4
     """The same from which on it is trusted wholly; between the two, in part."""
 
 
