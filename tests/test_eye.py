@@ -26,7 +26,7 @@ from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.semantics.taught_field import FieldEyeConfig
 from nerfseg_ns.training.stages import Stage
 
-SMALL = dict(steps=60, trial_pixels=1000, scales=(1.0,), least_side=96, test_turns=2)
+SMALL = dict(decoders=2, steps=60, trial_pixels=1000, scales=(1.0,), least_side=96, test_turns=2)
 
 
 def stripes(height=96, width=128):
@@ -282,6 +282,7 @@ def test_nothing_labelled_is_told():
 def with_eye(config):
     config.pipeline.model.eye = FieldEyeConfig(
         backbone=DEFAULT_BACKBONE,
+        decoders=1,
         steps=20,
         trial_pixels=500,
         scales=(1.0,),
@@ -305,7 +306,7 @@ def test_the_eye_teaches_the_field(small_town, make_trainer, step_trainer):
     assert 0 < len(taught.kept) <= 600 and len(model.taught.draw(40)) == 40
     trainer.save_checkpoint(5)
     saved = load(trainer.base_dir)["pipeline"]
-    assert any("eye.decoder" in name for name in saved) and not any("backbone" in name for name in saved)
+    assert any("eye.decoders" in name for name in saved) and not any("backbone" in name for name in saved)
     pipeline.eval()
     camera = pipeline.datamanager.eval_dataset.cameras[0:1]
     image = pipeline.datamanager.eval_dataset.get_data(0)["image"]

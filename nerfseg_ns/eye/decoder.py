@@ -19,8 +19,8 @@ from nerfseg_ns.eye.backbone import Backbone
 WIDTHS = {2: 16, 4: 32}
 """Channels of a level by its stride; coarser ones have `WIDEST`."""
 WIDEST = 64
-FEATURE_DROPOUT, DROPOUT = 0.2, 0.1
-"""Of whole feature maps, and of what the last level gives."""
+DROPOUT = 0.2
+"""Of whole feature maps."""
 LEAST_DEVIATION = 1e-3
 """Of a feature, so that one that never changes stays finite."""
 
@@ -62,14 +62,14 @@ class PyramidDecoder(nn.Module):
         """
         found = None
         for level in reversed(range(len(maps))):
-            own = F.dropout2d(self._scaled(maps, level), FEATURE_DROPOUT, self.training)
+            own = F.dropout2d(self._scaled(maps, level), DROPOUT, self.training)
             total = self.lateral[level](own)
             if found is not None:
                 coarse = self.downward[level](found)
                 total = total + F.interpolate(coarse, size=total.shape[-2:], mode="bilinear")
             total = total.relu()
             found = (self.smooth[level](total) + total).relu()
-        return self.last(F.dropout(found, DROPOUT, self.training))
+        return self.last(found)
 
     def _scaled(self, maps: Sequence[Tensor], level: int) -> Tensor:
         mean, deviation = (values.split(self.channels)[level][:, None, None] for values in (self.mean, self.deviation))

@@ -1,7 +1,7 @@
 """The trained eye: class probabilities of a photo, learnt from a few labelled ones in seconds.
 
-A backbone that was trained on other images sees the photo; a small decoder of its feature maps learns the scene's
-classes. Only that is saved with a run.
+A backbone that was trained on other images sees the photo; small decoders of its feature maps learn the scene's
+classes. Only they are saved with a run.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from nerfstudio.utils.rich_utils import CONSOLE
+from rich.progress import track
 from torch import Tensor, nn
 
 from nerfseg_ns.errors import SceneError
@@ -42,10 +43,10 @@ def make_eye(config: EyeConfig, num_classes: int) -> Optional[Eye]:
 
 
 class Eye(nn.Module):
-    """Frozen features and a learnt classifier.
+    """Frozen features and learnt classifiers.
 
     Args:
-        config: of backbone and classifier.
+        config: of backbone and classifiers.
         num_classes: number of classes.
 
     Attributes:
@@ -60,17 +61,19 @@ class Eye(nn.Module):
         super().__init__()
         config.check()
         self.config, self.num_classes = config, num_classes
-        self.decoder = PyramidDecoder(load_backbone(config.backbone), num_classes).eval().requires_grad_(False)
+        backbone = load_backbone(config.backbone)
+        decoders = [PyramidDecoder(backbone, num_classes) for _ in range(config.decoders)]
+        self.decoders = nn.ModuleList(decoders).eval().requires_grad_(False)
         self.register_buffer("skill", torch.ones(()))
         self.register_buffer("is_learnt", torch.zeros((), dtype=torch.bool))
 
     @property
     def backbone(self) -> Backbone:
-        """On the device of the classifier. It is no part of this module: checkpoints would hold it."""
+        """On the device of the classifiers. It is no part of this module: checkpoints would hold it."""
         return load_backbone(self.config.backbone, str(self.skill.device))
 
     def _load_from_state_dict(self, state_dict: Dict[str, Tensor], prefix: str, *args) -> None:
-        """Runs of an earlier version have another classifier: they go on without their eye."""
+        """Runs of an earlier version have other classifiers: they go on without their eye."""
         older = [name for name in state_dict if name.startswith(f"{prefix}heads.")]
         if older:
             for name in older:
@@ -107,14 +110,16 @@ class Eye(nn.Module):
         self.skill.fill_(find_skill(pixels, self.num_classes, seed))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.decoder.reset(pixels.features[:, : len(self.decoder.mean)])
-            self._descend(TrainingCrops(copies, self.num_classes, generator))
+            crops = TrainingCrops(copies, self.num_classes, generator)
+            for decoder in track(self.decoders, "The eye learns the labels", console=CONSOLE, transient=True):
+                decoder.reset(pixels.features[:, : len(decoder.mean)])
+                self._descend(decoder, crops)
         self.is_learnt.fill_(True)
 
     @torch.enable_grad()
-    def _descend(self, crops: TrainingCrops) -> None:
-        config, decoder = self.config, self.decoder.train().requires_grad_(True)
-        weights = crops.weights.to(self.skill.device)
+    def _descend(self, decoder: PyramidDecoder, crops: TrainingCrops) -> None:
+        config, weights = self.config, crops.weights.to(self.skill.device)
+        decoder.train().requires_grad_(True)
         optimizer = torch.optim.AdamW(decoder.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
         for step in range(config.steps):
             optimizer.param_groups[0]["lr"] = LEARNING_RATE * cosine(step, config.steps)
@@ -166,7 +171,8 @@ class Eye(nn.Module):
         """Probabilities of every `STEP`-th pixel."""
         pyramid = Pyramid.of(self.backbone, image.contiguous())
         rows, columns = (self._lattice(side) for side in image.shape[1:])
-        return pyramid.lattice(self.decoder(pyramid.own).softmax(dim=1), rows, columns)
+        opinions = [decoder(pyramid.own).softmax(dim=1) for decoder in self.decoders]
+        return pyramid.lattice(torch.stack(opinions).mean(dim=0), rows, columns)
 
     def _lattice(self, side: int) -> Float[Tensor, "pixels"]:
         count = -(-side // STEP)
