@@ -32,7 +32,7 @@ class FieldEyeConfig(EyeConfig):
     backbone: str = NO_BACKBONE
     """Network whose features are used, frozen: efficientnet-lite0 (installed with nerfseg), timm/NAME (downloaded when
     it is first used), or none: labels are then learnt from the labelled photos alone."""
-    weight: float = 1.25
+    weight: float = 1.75
     """How much the eye's opinion of a photo counts beside that of the field that it has taught, which counts 1."""
     rendered_weight: float = 0.0
     """The same for rendered views, which are softer than the photos that the eye has learnt from. What it knows it has
