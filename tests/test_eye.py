@@ -273,6 +273,23 @@ def test_the_same_seed_gives_the_same_eye(learnt):
     assert same(snapshot(learnt), snapshot(again))
 
 
+def test_an_eye_that_is_not_asked_learns_nothing_more():
+    eye = Eye(EyeConfig(**SMALL), 3)
+    before = snapshot(eye.decoders)
+    eye.learn([stripes()], least_skill=1.0)
+    assert eye.is_learnt and eye.skill <= 1 and same(snapshot(eye.decoders), before)
+
+
+def test_a_run_of_an_earlier_version_goes_on_without_its_eye(learnt, capsys):
+    """Its checkpoint has classifiers of another kind; the eye says so, and says nothing else."""
+    older = {"skill": torch.tensor(0.9), "is_learnt": torch.tensor(True), "heads.bias": torch.zeros(2, 1, 3)}
+    eye = Eye(EyeConfig(**SMALL), 3)
+    eye.load_state_dict(older)
+    assert not eye.is_learnt and "earlier version" in capsys.readouterr().out
+    eye.load_state_dict(learnt.state_dict())
+    assert eye.is_learnt and same(snapshot(eye), snapshot(learnt))
+
+
 def test_nothing_labelled_is_told():
     image, labels = stripes()
     with pytest.raises(SceneError, match="No pixel"):

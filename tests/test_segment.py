@@ -14,7 +14,7 @@ from nerfseg_ns.errors import SceneError
 from nerfseg_ns.segment.config import SegmentConfig
 from nerfseg_ns.segment.pictures import find_pictures
 
-QUICK = ["--eye.steps", 60, "--eye.scales", 1.0, "--eye.least-side", 96, "--eye.test-turns", 1]
+QUICK = ["--eye.steps", 60, "--eye.decoders", 1, "--eye.scales", 1.0, "--eye.least-side", 96, "--eye.test-turns", 1]
 CLASSES = {"classes": [{"name": "Field", "color": [0, 200, 0]}, {"name": "Roof", "color": [200, 0, 0]}]}
 REAL = Path(__file__).parents[2] / "shared" / "data" / "brighton_beach"
 
@@ -144,7 +144,19 @@ def test_two_labelled_photos_of_a_real_flight(ns, tmp_path):
     shutil.copy(REAL / "classes.json", scene)
     for name in [path.stem for path in [*truths.glob("*.json"), *(REAL / "labels").glob("*.png")]]:
         shutil.copy(REAL / "images" / f"{name}.jpg", scene / "images")
-    ns("nerfseg", "segment", scene, "--output-dir", tmp_path / "out", "--eye.steps", 200, "--eye.scales", 1.0)
+    ns(
+        "nerfseg",
+        "segment",
+        scene,
+        "--output-dir",
+        tmp_path / "out",
+        "--eye.steps",
+        200,
+        "--eye.decoders",
+        1,
+        "--eye.scales",
+        1.0,
+    )
     table, right, total = ClassTable.load(scene / "classes.json"), 0, 0
     for path in truths.glob("*.json"):
         ((_, label),) = labels_in_json(path)

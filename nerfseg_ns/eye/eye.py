@@ -90,12 +90,13 @@ class Eye(nn.Module):
         return super().train(False)
 
     @torch.no_grad()
-    def learn(self, pictures: Sequence[LabelledPicture], seed: int = 0) -> None:
+    def learn(self, pictures: Sequence[LabelledPicture], seed: int = 0, least_skill: float = -1.0) -> None:
         """Learns the classes from labelled photos, anew.
 
         Args:
             pictures: at least one, with at least one labelled pixel in all.
             seed: of all that is random.
+            least_skill: an eye of this skill or less is not asked for anything, and need learn nothing more.
 
         Raises:
             SceneError: no pixel is labelled.
@@ -108,13 +109,15 @@ class Eye(nn.Module):
         most = max(1, self.config.trial_pixels // (len(copies) * self.num_classes))
         pixels = SeenPixels.join([SeenPixels.of(copy, most, generator) for copy in copies])
         self.skill.fill_(find_skill(pixels, self.num_classes, seed))
+        self.is_learnt.fill_(True)
+        if float(self.skill) <= least_skill:
+            return
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             crops = TrainingCrops(copies, self.num_classes, generator)
             for decoder in track(self.decoders, "The eye learns the labels", console=CONSOLE, transient=True):
                 decoder.reset(pixels.features[:, : len(decoder.mean)])
                 self._descend(decoder, crops)
-        self.is_learnt.fill_(True)
 
     @torch.enable_grad()
     def _descend(self, decoder: PyramidDecoder, crops: TrainingCrops) -> None:

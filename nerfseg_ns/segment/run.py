@@ -24,7 +24,7 @@ from nerfseg_ns.segment.mapped_folder import MappedFolder
 from nerfseg_ns.segment.pictures import Picture, find_pictures
 from nerfseg_ns.utils.commands import device_type
 
-VERSION = 1
+VERSION = 2
 """Of what is written: raised when the same input gives other maps."""
 
 

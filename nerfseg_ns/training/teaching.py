@@ -57,7 +57,7 @@ class Teacher:
     def _open_eye(self) -> None:
         eye, start = self.model.eye, time.time()
         self.model.viewer_stage.content += "\n\nThe trained eye learns the labels; the view stands still for a minute."
-        eye.learn(labelled_pictures(self.manager.train_dataset), shared_seed())
+        eye.learn(labelled_pictures(self.manager.train_dataset), shared_seed(), self.model.config.eye.least_skill)
         CONSOLE.log(
             f"The eye has learnt the labels in {time.time() - start:.0f} s. Of labels that it did not learn from it "
             f"names {100 * float(eye.skill):.0f} % rightly, and is trusted to {100 * self.model.fusion.trust:.0f} %."
