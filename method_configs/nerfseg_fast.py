@@ -53,7 +53,7 @@ nerfseg_fast = MethodSpecification(
                 height=HeightOpinionConfig(weight=1.0),
                 training_colour="mixed",
             ),
-            labelled_rays=LabelledRaysConfig(max_megabytes=192, refresh_rays=0),
+            labelled_rays=LabelledRaysConfig(max_megabytes=384, refresh_rays=32),
             stages=StageScheduleConfig(
                 implicit_steps=5500,
                 semantic_steps=500,

@@ -122,8 +122,8 @@ class NerfSegModel(Model):
         if config.height.weight > 0:
             if not hasattr(self.geometry, "frame"):
                 raise SceneError(
-                    f"pipeline.model.height is for geometries that know which way is up, which {config.geometry} does "
-                    "not. Set its weight to 0."
+                    "pipeline.model.height is for geometries that know which way is up, which "
+                    f"{type(self.geometry).__name__} does not. Set its weight to 0."
                 )
             self.height = config.height.setup(num_classes=count).to(device)
         self.viewer_legend.content = legend(self.class_names, label_maps.table.colors)
@@ -268,11 +268,12 @@ class NerfSegModel(Model):
         fusion, surface = self.fusion, surface_points(level.segments)
         rendered = [stage.render_features(level) for stage in fusion.fields]
         transmittances = rendered[0][1]
-        logits = fusion.of_rays([features for features, _ in rendered], transmittances, rgb, surface)
+        light = level.accumulation.clamp(0.0, 1.0)
+        logits = fusion.of_rays([features for features, _ in rendered], transmittances, rgb, surface, light)
         outputs = label_outputs(logits, rgb, directions, self.palette)
         if self.scores is not None:
             features = [segment for own, _ in rendered for segment in own]
-            outputs = {RAY_FEATURES: torch.cat([*features, *transmittances, surface], dim=-1), **outputs}
+            outputs = {RAY_FEATURES: torch.cat([*features, *transmittances, surface, light], dim=-1), **outputs}
         return outputs
 
     @torch.no_grad()
@@ -307,11 +308,11 @@ class NerfSegModel(Model):
         """Logits of a view that was rendered within `scoring`, with the colours of its photo."""
         fusion, segments = self.fusion, len(self.geometry.levels[-1].feature_dims)
         widths = [stage.rendered_width for stage in fusion.fields for _ in range(segments)]
-        parts = list(outputs[RAY_FEATURES].flatten(0, 1).split([*widths, *[1] * segments, 3], dim=-1))
-        *rendered, surface = parts
+        parts = list(outputs[RAY_FEATURES].flatten(0, 1).split([*widths, *[1] * segments, 3, 1], dim=-1))
+        *rendered, surface, light = parts
         transmittances = rendered[len(widths) :]
         features = [rendered[start : start + segments] for start in range(0, len(widths), segments)]
-        logits = fusion.of_rays(features, transmittances, image.reshape(-1, 3), surface)
+        logits = fusion.of_rays(features, transmittances, image.reshape(-1, 3), surface, light)
         return fusion.with_image(logits.view(*image.shape[:2], -1), image, is_photo=True)
 
     def get_metrics_dict(self, outputs: Dict[str, Tensor], batch: Dict[str, Tensor]) -> Dict[str, Tensor]:

@@ -173,7 +173,7 @@ def test_observed_scores_are_those_with_the_photos_colours(test_results, fast_pi
         level, photo = model.render(rays)[-1], batch["image"]
         features, transmittances = model.semantics.render_features(level)
         colours, surface = photo.reshape(-1, 3), surface_points(level.segments)
-        logits = model.fusion.of_rays([features], transmittances, colours, surface)
+        logits = model.fusion.of_rays([features], transmittances, colours, surface, level.accumulation)
         logits = model.fusion.with_image(logits.view(*photo.shape[:2], -1), photo, is_photo=True)
         predicted += logits.argmax(dim=-1).flatten().tolist()
     expected = slow_scores(predicted, truth_of(small_town).reshape(-1).tolist(), names)

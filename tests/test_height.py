@@ -167,7 +167,73 @@ def test_the_gain_is_that_of_the_classes_alike():
     assert float(opinion.gain) == pytest.approx(math.log(2), abs=0.1)
 
 
-@pytest.mark.parametrize("options", [{"window": 0.0}, {"rays": 0}, {"least_gain": 0.5, "full_gain": 0.1}])
+def with_height(config):
+    config.pipeline.model.height = HeightOpinionConfig(weight=2.0, least_gain=-9.0, full_gain=-9.0, rays=500)
+
+
+def test_a_run_learns_heights_and_its_views_know_them(small_town, make_trainer, step_trainer):
+    trainer = make_trainer(small_town, 3, 4, change=with_height)
+    pipeline, model = trainer.pipeline, trainer.pipeline.model
+    step_trainer(trainer, range(3))
+    assert not model.height.is_learnt and model.fusion.height_weight == 0
+    step_trainer(trainer, range(3, 7))
+    assert model.height.is_learnt and model.fusion.height_weight == 2.0
+    trainer.save_checkpoint(6)
+    pipeline.eval()
+    camera = pipeline.datamanager.eval_dataset.cameras[0:1]
+    with torch.no_grad(), model.scoring():
+        outputs = model.get_outputs_for_camera(camera)
+        observed = model.classify_observed(outputs, outputs["rgb"])
+    rays = camera.generate_rays(camera_indices=0, keep_shape=True).flatten()
+    with torch.no_grad():
+        level = model.render(rays)[-1]
+        features, transmittances = model.semantics.render_features(level)
+        own = model.semantics.classify(features, transmittances, level.rgb.clamp(0, 1))
+        told = model.height(surface_points(level.segments))
+    floor, classes = 0.1, own.shape[1]
+    product = sum(
+        weight * (0.9 * opinion.softmax(-1) + floor / classes).log()
+        for weight, opinion in ((1.0, own), (2.0 * level.accumulation.clamp(0, 1), told))
+    )
+    context = model.colour_context
+    if context is not None:
+        seen = context.classify(outputs["rgb"]).flatten(0, 1)
+        product += context.config.weight * (0.9 * seen.softmax(-1) + floor / classes).log()
+    torch.testing.assert_close(observed.flatten(0, 1), product, atol=5e-3, rtol=0)
+
+    resumed = make_trainer(small_town, 3, 4, change=with_height, load_dir=trainer.checkpoint_dir, timestamp="again")
+    again = resumed.pipeline.model.height
+    assert again.is_learnt and torch.equal(again.probabilities, model.height.probabilities)
+    assert torch.equal(again.ground.heights, model.height.ground.heights)
+
+
+def test_a_run_from_before_there_were_heights_is_resumed(small_town, make_trainer, step_trainer):
+    trainer = make_trainer(small_town, 2, 4)
+    step_trainer(trainer, range(3))
+    trainer.save_checkpoint(2)
+    resumed = make_trainer(small_town, 2, 4, change=with_height, load_dir=trainer.checkpoint_dir, timestamp="again")
+    assert not resumed.pipeline.model.height.is_learnt
+    step_trainer(resumed, range(3, 5))
+    assert resumed.pipeline.model.height.is_learnt
+
+
+def test_geometries_without_a_ground_are_told(small_town, make_trainer):
+    with pytest.raises(SceneError, match="which way is up, which NeRFPP"):
+        make_trainer(small_town, 2, 4, method="nerfseg", change=with_height)
+
+
+def test_lengths_of_the_world_are_lengths_of_the_grid():
+    frame = frame_of()
+    for axis, length in enumerate(frame.lengths_in_grid(0.3)):
+        step = torch.zeros(3)
+        step[axis] = 0.3
+        moved = frame.to_grid(frame.centre + step) - frame.to_grid(frame.centre)
+        assert float(moved[axis]) == pytest.approx(length)
+
+
+@pytest.mark.parametrize(
+    "options", [{"weight": -1.0}, {"window": 0.0}, {"rays": 0}, {"least_gain": 0.5, "full_gain": 0.1}]
+)
 def test_options_that_make_no_sense(options):
     with pytest.raises(SceneError, match="pipeline.model.height"):
         HeightOpinion(HeightOpinionConfig(**options), 3)

@@ -45,6 +45,7 @@ def variant_config(variant: str, scene: Path, output_dir: Path, rays: int) -> St
     config: StagedTrainerConfig = in_process(method.config, scene, output_dir, "runs", variant)
     config.pipeline.datamanager.train_num_rays_per_batch = rays
     config.pipeline.model.eye.backbone = NO_BACKBONE  # its cost is in photos, not in steps; what is timed is the method
+    config.pipeline.model.height.weight = 0.0  # likewise
     if variant in PLAIN.values():
         straightforward(config)
     return config

@@ -9,6 +9,7 @@ from typing import List, Optional
 
 import numpy as np
 from jaxtyping import UInt8
+from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from numpy import ndarray
 from PIL import Image
 
@@ -55,18 +56,21 @@ class ComparedScene:
     @cached_property
     def train(self) -> LabelledDataset:
         """Training photos; those whose labels methods may not see are unlabelled here."""
-        outputs = self._parser.get_dataparser_outputs("train")
-        maps = outputs.metadata["semantics"].keep_labelled(self.num_labelled)
-        return LabelledDataset(replace(outputs, metadata={**outputs.metadata, "semantics": maps}))
+        maps = self._outputs.metadata["semantics"].keep_labelled(self.num_labelled)
+        return LabelledDataset(replace(self._outputs, metadata={**self._outputs.metadata, "semantics": maps}))
+
+    @cached_property
+    def _outputs(self) -> DataparserOutputs:
+        """Of the training photos, all labels included."""
+        return self._parser.get_dataparser_outputs("train")
 
     @cached_property
     def test(self) -> LabelledDataset:
         """Held-out views; with `truth` the training photos, with the labels that they are scored on."""
         if self.truth is None:
             return LabelledDataset(self._parser.get_dataparser_outputs("test"))
-        outputs = self._parser.get_dataparser_outputs("train")
-        maps = _read_truth(self.truth, outputs.image_filenames, self.table)
-        return LabelledDataset(replace(outputs, metadata={**outputs.metadata, "semantics": maps}))
+        maps = _read_truth(self.truth, self._outputs.image_filenames, self.table)
+        return LabelledDataset(replace(self._outputs, metadata={**self._outputs.metadata, "semantics": maps}))
 
     @property
     def table(self) -> ClassTable:
@@ -90,8 +94,9 @@ class ComparedScene:
             SceneError: there are none, or they are trained on.
         """
         views = [*self.test.label_maps.labelled]
-        trained = {self.train.image_filenames[view] for view in self.labelled_views}
-        held_out = [view for view in views if self.test.image_filenames[view] not in trained]
+        photos, maps = self._outputs.image_filenames, self._outputs.metadata["semantics"]
+        labelled = {photos[view] for view in maps.labelled}  # whatever number of them is learnt from
+        held_out = [view for view in views if self.test.image_filenames[view] not in labelled]
         if not held_out:
             raise SceneError(self._nothing_to_score())
         return held_out

@@ -57,7 +57,7 @@ def enter_scenes(folders: Sequence[Path], config: CompareConfig) -> List[Entered
 
 
 def _enter(folder: Path, config: CompareConfig) -> EnteredScene:
-    truth = config.truth and (config.truth / _name(folder)).resolve()
+    truth = config.truth and (config.truth.expanduser() / _name(folder)).resolve()
     scene = require_scene(folder, truth)
     _check_truth(scene)
     labelled = len(scene.labelled_views)

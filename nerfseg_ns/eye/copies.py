@@ -53,7 +53,7 @@ def see_copies(
         photos: that share the most copies that the config allows.
     """
     ways = list(product(range(TURNS), config.scales))
-    order = torch.randperm(len(ways), generator=generator).tolist()[: max(2, config.max_copies // photos)]
+    order = torch.randperm(len(ways), generator=generator).tolist()[: max(1, config.max_copies // photos)]
     folds = _chessboard(labels.shape).to(labels.device)
     for number, scale in (ways[position] for position in sorted(order)):
         size = [max(1, round(side * scale)) for side in image.shape[1:]]

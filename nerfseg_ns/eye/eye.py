@@ -27,7 +27,10 @@ from nerfseg_ns.eye.training_crops import TrainingCrops
 from nerfseg_ns.eye.training_pixels import SeenPixels
 from nerfseg_ns.eye.turns import TEST_TURNS, turn, turn_back
 from nerfseg_ns.labels.classes import IGNORE_INDEX
+from nerfseg_ns.labels.label_maps import resize_labels
 from nerfseg_ns.utils.schedules import cosine
+from nerfseg_ns.utils.seeds import seeded
+from nerfseg_ns.utils.spread import spread
 
 LEARNING_RATE, WEIGHT_DECAY = 2e-3, 1e-2
 STEP = 2
@@ -51,7 +54,8 @@ class Eye(nn.Module):
 
     Attributes:
         skill: share of labelled pixels that are named rightly without having learnt from their part of the photo.
-        is_learnt: whether `learn` has been called, in this run or the one that it was loaded from.
+        is_learnt: whether it has learnt labels, in this run or the one that it was loaded from.
+        is_tried: whether `learn` has been called in this process; it may have stopped after the trial.
 
     Raises:
         SceneError: an option makes no sense, or the backbone's weights cannot be had.
@@ -66,6 +70,7 @@ class Eye(nn.Module):
         self.decoders = nn.ModuleList(decoders).eval().requires_grad_(False)
         self.register_buffer("skill", torch.ones(()))
         self.register_buffer("is_learnt", torch.zeros((), dtype=torch.bool))
+        self.is_tried = False
 
     @property
     def backbone(self) -> Backbone:
@@ -80,8 +85,8 @@ class Eye(nn.Module):
                 del state_dict[name]
             state_dict.update({f"{prefix}{name}": values for name, values in self.state_dict().items()})
             CONSOLE.print(
-                "[yellow]The trained eye of this run is of an earlier version and has no say. To have it, train stage "
-                "2 anew with --stage1-from and this run's folder: it takes minutes."
+                "[yellow]The trained eye of this run is of an earlier version: it has no say, nor has the field that "
+                "it taught, until stage 2 is trained on. Train it anew with --stage1-from and this run's folder."
             )
         super()._load_from_state_dict(state_dict, prefix, *args)
 
@@ -102,18 +107,19 @@ class Eye(nn.Module):
             SceneError: no pixel is labelled.
         """
         generator = torch.Generator().manual_seed(seed)
-        copies = [copy for picture in pictures for copy in self._see(picture, generator, len(pictures))]
+        chosen = [pictures[place] for place in spread(len(pictures), min(len(pictures), self.config.max_copies))]
+        copies = [copy for picture in chosen for copy in self._see(picture, generator, len(chosen))]
         copies = [copy for copy in copies if (copy.labels != IGNORE_INDEX).any()]
         if not copies:
             raise SceneError("No pixel of the labelled photos is labelled, so that the eye has nothing to learn from.")
         most = max(1, self.config.trial_pixels // (len(copies) * self.num_classes))
         pixels = SeenPixels.join([SeenPixels.of(copy, most, generator) for copy in copies])
         self.skill.fill_(find_skill(pixels, self.num_classes, seed))
-        self.is_learnt.fill_(True)
-        if float(self.skill) <= least_skill:
+        self.is_tried = True
+        self.is_learnt.fill_(float(self.skill) > least_skill)
+        if not self.is_learnt:
             return
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed, self.skill.device):
             crops = TrainingCrops(copies, self.num_classes, generator)
             for decoder in track(self.decoders, "The eye learns the labels", console=CONSOLE, transient=True):
                 decoder.reset(pixels.features[:, : len(decoder.mean)])
@@ -136,8 +142,9 @@ class Eye(nn.Module):
     def _see(self, picture: LabelledPicture, generator: torch.Generator, photos: int) -> Iterator[SeenCopy]:
         image, labels = (values.to(self.skill.device) for values in picture)
         image = self._as_seen(image.movedim(-1, 0))
-        size = (image.shape[1], image.shape[2])
-        labels = F.interpolate(labels[None, None].float(), size=size, mode="nearest-exact")[0, 0].byte()
+        if labels.shape != image.shape[1:]:
+            resized = resize_labels(labels.cpu().numpy(), (image.shape[2], image.shape[1]))
+            labels = torch.from_numpy(resized).to(image.device)
         return see_copies(self.backbone, self.config, image, labels, generator, photos)
 
     def _as_seen(self, image: Float[Tensor, "3 height width"]) -> Float[Tensor, "3 rows columns"]:

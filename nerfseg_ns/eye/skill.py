@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from nerfseg_ns.eye.copies import FOLDS
 from nerfseg_ns.eye.training_pixels import SeenPixels
 from nerfseg_ns.utils.schedules import cosine
+from nerfseg_ns.utils.seeds import seeded
 
 HIDDEN, DROPOUT = 64, 0.2
 STEPS, BATCH = 300, 512
@@ -48,8 +49,7 @@ def find_skill(seen: SeenPixels, num_classes: int, seed: int) -> float:
 def _learn(
     features: Float[Tensor, "pixels channels"], labels: Int[Tensor, "pixels"], num_classes: int, seed: int
 ) -> nn.Module:
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        torch.manual_seed(seed)
+    with seeded(seed, features.device), torch.enable_grad():
         layers = nn.Linear(features.shape[1], HIDDEN), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(HIDDEN, num_classes)
         classifier = nn.Sequential(nn.Dropout(DROPOUT), *layers).to(features.device)
         optimizer = torch.optim.AdamW(classifier.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)

@@ -33,7 +33,6 @@ class TrainingCrops:
         counts = torch.stack([torch.bincount(copy.labels.flatten().cpu().long(), minlength=256) for copy in copies])
         self.counts = counts[:, :num_classes]
         self.classes = (self.counts.sum(dim=0) > 0).nonzero()[:, 0]
-        self._coarsest = max(len(copy.pyramid.own) for copy in copies) - 1
 
     @property
     def weights(self) -> Float[Tensor, "classes"]:
@@ -80,6 +79,13 @@ def _cut(copy: SeenCopy, starts: List[int]) -> Piece:
         maps.append(F.pad(piece, (0, missing[1], 0, missing[0]), mode="replicate"))
     step = stride * coarsest[0] // finest[0]
     top, left = (start * stride for start in starts)
-    labels = copy.labels[top : top + CROP, left : left + CROP][step // 2 :: step, step // 2 :: step]
-    missing = [wanted - side for wanted, side in zip(maps[0].shape[2:], labels.shape)]
-    return maps, F.pad(labels.long(), (0, missing[1], 0, missing[0]), value=IGNORE_INDEX)
+    labels = copy.labels[top : top + CROP, left : left + CROP].long()
+    missing = [wanted * step - side for wanted, side in zip(maps[0].shape[2:], labels.shape)]
+    return maps, _of_cells(F.pad(labels, (0, missing[1], 0, missing[0]), value=IGNORE_INDEX), step)
+
+
+def _of_cells(labels: Int[Tensor, "height width"], step: int) -> Int[Tensor, "rows columns"]:
+    """The label of each cell's middle; where that is none, the lowest in the cell, so that no click is lost."""
+    middle = labels[step // 2 :: step, step // 2 :: step]
+    lowest = -F.max_pool2d(-labels[None].float(), step)[0].long()  # IGNORE_INDEX is the highest
+    return torch.where(middle == IGNORE_INDEX, lowest, middle)

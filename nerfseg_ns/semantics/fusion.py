@@ -68,7 +68,7 @@ class Fusion:
 
     @property
     def looks_at_images(self) -> bool:
-        """Whether `of_image` adds anything."""
+        """Whether `with_image` adds anything."""
         return self.context is not None or self.trust > 0
 
     def of_rays(
@@ -77,6 +77,7 @@ class Fusion:
         transmittances: List[Tensor],
         rgb: Float[Tensor, "rays 3"],
         surface: Float[Tensor, "rays 3"],
+        accumulation: Float[Tensor, "rays 1"],
     ) -> Float[Tensor, "rays classes"]:
         """Logits of what is known of rays.
 
@@ -85,6 +86,7 @@ class Fusion:
             transmittances: before each segment.
             rgb: colours that the classifiers are given.
             surface: where the rays end, in the geometry's own coordinates.
+            accumulation: share of each ray that ends within the scene; a sky has no height.
         """
         found = [stage.classify(own, transmittances, rgb) for stage, own in zip(self.fields, features)]
         if not self._is_product:
@@ -93,7 +95,7 @@ class Fusion:
         if self.is_taught:
             total = torch.lerp(own, self.config.own_weight * own + opinion(found[1]), self.trust)
         if self.height_weight > 0:
-            total = total + self.height_weight * opinion(self.height(surface))
+            total = total + self.height_weight * accumulation * opinion(self.height(surface))
         return total
 
     @property

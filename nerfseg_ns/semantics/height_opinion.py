@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Tuple, Type
+from typing import Dict, Tuple, Type
 
 import torch
 import torch.nn.functional as F
@@ -47,7 +47,7 @@ class HeightOpinionConfig(InstantiateConfig):
     """What is narrower than this stands on the ground, what is wider is ground; in flight heights: half of 100 m is as
     wide as a large building. Smaller follows hilly ground more closely."""
     rays: int = 60_000
-    """Pixels of unlabelled photos that tell where the ground is, where the eye does not look at as many."""
+    """Pixels of unlabelled photos that tell where the ground is, where the eye does not teach; else its own tell."""
     least_gain: float = 0.15
     """What it has to tell of labels elsewhere than those it was learnt from, in nats a pixel, all classes counting
     alike, to have a say at all."""
@@ -73,14 +73,23 @@ class HeightOpinion(nn.Module):
 
     def __init__(self, config: HeightOpinionConfig, num_classes: int) -> None:
         super().__init__()
-        if config.window <= 0 or config.rays < 1 or config.least_gain > config.full_gain:
-            raise SceneError("pipeline.model.height: window is above 0, rays at least 1, least-gain at most full-gain.")
+        if config.weight < 0 or config.window <= 0 or config.rays < 1 or config.least_gain > config.full_gain:
+            raise SceneError(
+                "pipeline.model.height: weight is at least 0, window above 0, rays at least 1, least-gain at most "
+                "full-gain."
+            )
         self.config = config
         self.ground = Ground()
         self.register_buffer("in_flight_heights", torch.ones(()))
         self.register_buffer("probabilities", torch.full((BINS, num_classes), 1 / num_classes))
         self.register_buffer("gain", torch.zeros(()))
         self.register_buffer("is_learnt", torch.zeros((), dtype=torch.bool))
+
+    def _load_from_state_dict(self, state_dict: Dict[str, Tensor], prefix: str, *args) -> None:
+        """Runs from before there were heights have learnt nothing of them."""
+        for name, values in self.state_dict().items():
+            state_dict.setdefault(f"{prefix}{name}", values)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
     def weight(self) -> float:

@@ -1,4 +1,4 @@
-"""What is done once, before the first step of stage 2: the eye learns the labels, heights are tried, the eye teaches.
+"""What is done once, early in stage 2: the eye learns the labels, heights are tried, the eye teaches.
 
 What it teaches are labels of unlabelled photos, as it sees them there.
 """
@@ -42,7 +42,7 @@ class Teacher:
     def ready(self) -> None:
         """Does all of it."""
         model = self.model
-        if model.eye is not None and not model.eye.is_learnt:
+        if model.eye is not None and not model.eye.is_learnt and not model.eye.is_tried:
             self._open_eye()
         teaches = model.fusion.is_taught and model.taught.draw is None
         measures = model.height is not None and not model.height.is_learnt

@@ -22,11 +22,13 @@ def hold_out(photos: List[TrainingPhoto], share: float) -> Tuple[List[TrainingPh
 
     Args:
         photos: each with a labelled pixel.
-        share: of the photos, or of the labelled pixels, to hold out.
+        share: of the photos, or of the labelled pixels, to hold out; 0 for none.
 
     Returns:
         What is learnt from, and what is held out.
     """
+    if share == 0:
+        return photos, []
     if len(photos) >= FEWEST_PHOTOS:
         held_out = spread(len(photos), max(1, round(share * len(photos))))
         rest = [photo for position, photo in enumerate(photos) if position not in held_out]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any, Dict
 
 from jaxtyping import Float
@@ -10,9 +11,8 @@ from torch import Tensor
 
 from nerfseg_ns.compare.fields.field_contestant import FieldContestant
 from nerfseg_ns.compare.fields.geometry import geometry_facts
-from nerfseg_ns.compare.fields.run_config import method_config
+from nerfseg_ns.compare.fields.run_config import METHOD_CONFIGS, method_config
 from nerfseg_ns.compare.methods import Colour
-from nerfseg_ns.eye.config import DEFAULT_BACKBONE
 from nerfseg_ns.training.trainer import StagedTrainerConfig
 
 
@@ -28,7 +28,8 @@ class RadianceContestant(FieldContestant):
         if not info.colour_radiance:
             model.colour_context.weight = 0.0  # it is a part of C
         if info.eye:
-            model.eye.backbone = DEFAULT_BACKBONE
+            shipped = METHOD_CONFIGS[info.geometry].pipeline.model
+            model.eye, model.height = deepcopy(shipped.eye), deepcopy(shipped.height)
         config.stage1_from = job.geometry
         return config
 

@@ -52,5 +52,6 @@ def method_config(
     `run_config`."""
     config = run_config(METHOD_CONFIGS[geometry], scene, seed, folder)
     config.pipeline.stages.set_lengths(effort.implicit_steps, effort.semantic_steps)
-    config.pipeline.model.eye.backbone = NO_BACKBONE  # only the row that has it in its name has it
+    config.pipeline.model.eye.backbone = NO_BACKBONE  # only the row named after it has it, and heights with it
+    config.pipeline.model.height.weight = 0.0
     return config
