@@ -98,7 +98,8 @@ class NerfSegPipeline(VanillaPipeline):
             self._fitted = True
 
     def ready_labels(self) -> None:
-        """Before the first step of stage 2, readies the labels for all its steps; afterwards does nothing."""
+        """Before the first step of stage 2, readies the labels for all its steps, and once its own labels have been
+        learnt for a while, what the eye teaches; afterwards does nothing."""
         context = self.model.colour_context
         if context is not None and context.draw is None and self.model.stage is Stage.SEMANTIC:
             context.draw = self._context_crops(context.config).draw

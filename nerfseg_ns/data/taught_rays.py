@@ -71,14 +71,14 @@ class SceneRays:
         return cls(concatenate(parts), opinion(torch.cat(seen).log()) if see is not None else None)
 
     def taught(self, more: Float[Tensor, "rays classes"], min_confidence: float) -> Optional[FrozenRays]:
-        """The rays with the labels that the eye gives them, without those that it is not sure of.
+        """The rays with the labels that the eye gives them, without those that are not sure.
 
         Args:
             more: logarithms of what else is known of them, 0 for nothing.
-            min_confidence: the least that it has to be sure, 0 to 1.
+            min_confidence: of the product of both, 0 to 1.
 
         Returns:
-            None where it is sure of nothing.
+            None where nothing is sure.
         """
         confidence, labels = (self.seen.to(more) + more).softmax(dim=-1).max(dim=-1)
         sure = confidence > min_confidence

@@ -53,7 +53,7 @@ class FieldEyeConfig(EyeConfig):
     rays: int = 120_000
     """Pixels of them that are rendered and kept for it."""
     min_confidence: float = 0.6
-    """Pixels that the eye is less sure of teach nothing."""
+    """Pixels whose class is less sure, by the eye and the height above the ground, teach nothing."""
     own_share: float = 0.25
     """Share of what the taught stage learns from that are the user's own labels."""
 
