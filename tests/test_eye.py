@@ -13,7 +13,7 @@ from nerfseg_ns.errors import SceneError
 from nerfseg_ns.eye import backbone as backbones
 from nerfseg_ns.eye.backbone import load_backbone
 from nerfseg_ns.eye.config import DEFAULT_BACKBONE, EyeConfig
-from nerfseg_ns.eye.copies import SeenCopy, see_copies
+from nerfseg_ns.eye.copies import SeenCopy, random_view, see_copies
 from nerfseg_ns.eye.decoder import PyramidDecoder
 from nerfseg_ns.eye.eye import Eye, make_eye
 from nerfseg_ns.eye.pyramid import Pyramid
@@ -26,7 +26,7 @@ from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.semantics.taught_field import FieldEyeConfig
 from nerfseg_ns.training.stages import Stage
 
-SMALL = dict(decoders=2, steps=60, trial_pixels=1000, scales=(1.0,), least_side=96, test_turns=2)
+SMALL = dict(decoders=2, steps=60, trial_pixels=1000, copies=8, least_side=96, test_turns=2)
 
 
 def stripes(height=96, width=128):
@@ -131,12 +131,33 @@ def test_pixels_keep_their_class_in_turned_and_scaled_copies():
     labels = torch.tensor([[0, 0, 1], [2, 2, 1]], dtype=torch.uint8).repeat_interleave(8, 0).repeat_interleave(8, 1)
     image = labels[None].expand(3, -1, -1) / 4.0
     generator = torch.Generator().manual_seed(0)
-    copies = list(see_copies(Colours, EyeConfig(scales=(1.0, 2.0)), image, labels, generator))
+    copies = list(see_copies(Colours, EyeConfig(copies=16, max_scale=2.0), image, labels, generator))
+    assert len({copy.labels.shape for copy in copies}) > 8
     assert len(copies) == 16
     for copy in copies:  # other light changes all values of a copy alike: their order stays
         part = SeenPixels.of(copy, 20, generator)
         means = [part.features[part.labels == index, 0].mean().item() for index in range(3)]
         assert means == sorted(means) and means[0] < means[1] - 0.05
+
+
+def test_copies_are_turned_about_their_middle_by_any_angle():
+    """Distances to the middle stay, right angles stay, and what lies beyond the photo is not labelled."""
+    generator = torch.Generator().manual_seed(0)
+    turned = set()
+    for _ in range(12):
+        grid = random_view((20, 30), generator)[0] * torch.tensor([15.0, 10.0])
+        rows, columns = torch.meshgrid(torch.arange(20) - 9.5, torch.arange(30) - 14.5, indexing="ij")
+        torch.testing.assert_close(grid.norm(dim=-1), torch.stack([rows, columns]).norm(dim=0))
+        along, across = grid[0, 1] - grid[0, 0], grid[1, 0] - grid[0, 0]
+        assert abs(float(along @ across)) < 1e-4
+        turned.add((round(float(along[0]), 2), bool(along[0] * across[1] - along[1] * across[0] > 0)))
+    assert len(turned) > 10 and {mirrored for _, mirrored in turned} == {True, False}
+    labels = torch.zeros(32, 48, dtype=torch.uint8)
+    config = EyeConfig(copies=6, min_scale=1.0, max_scale=1.0)
+    backbone = load_backbone(DEFAULT_BACKBONE)
+    shown = [copy.labels for copy in see_copies(backbone, config, torch.rand(3, 32, 48), labels, generator)]
+    assert all(0 < (copy == 0).float().mean() <= 1 for copy in shown)
+    assert any((copy == IGNORE_INDEX).any() for copy in shown)
 
 
 def test_many_labelled_photos_share_copies():
@@ -189,7 +210,7 @@ def test_clicks_on_large_photos_are_learnt():
     labels = torch.full((700, 1000), IGNORE_INDEX, dtype=torch.uint8)
     for number in range(6):
         labels[101 + 100 * number, 151], labels[101 + 100 * number, 801] = 0, 1
-    eye = Eye(EyeConfig(**{**SMALL, "side": 160}), 2)
+    eye = Eye(EyeConfig(**{**SMALL, "side": 160, "copies": 24, "steps": 150}), 2)
     eye.learn([(image, labels)])
     found = eye.probabilities(image).argmax(-1)
     assert (found[:, :400] == 0).float().mean() > 0.9 and (found[:, 600:] == 1).float().mean() > 0.9
@@ -323,7 +344,7 @@ def with_eye(config):
         decoders=1,
         steps=20,
         trial_pixels=500,
-        scales=(1.0,),
+        copies=4,
         least_side=96,
         photos=3,
         rays=600,

@@ -14,7 +14,7 @@ from nerfseg_ns.errors import SceneError
 from nerfseg_ns.segment.config import SegmentConfig
 from nerfseg_ns.segment.pictures import find_pictures
 
-QUICK = ["--eye.steps", 60, "--eye.decoders", 1, "--eye.scales", 1.0, "--eye.least-side", 96, "--eye.test-turns", 1]
+QUICK = ["--eye.steps", 60, "--eye.decoders", 1, "--eye.copies", 8, "--eye.least-side", 96, "--eye.test-turns", 1]
 CLASSES = {"classes": [{"name": "Field", "color": [0, 200, 0]}, {"name": "Roof", "color": [200, 0, 0]}]}
 REAL = Path(__file__).parents[2] / "shared" / "data" / "brighton_beach"
 
@@ -154,8 +154,8 @@ def test_two_labelled_photos_of_a_real_flight(ns, tmp_path):
         200,
         "--eye.decoders",
         1,
-        "--eye.scales",
-        1.0,
+        "--eye.copies",
+        12,
     )
     table, right, total = ClassTable.load(scene / "classes.json"), 0, 0
     for path in truths.glob("*.json"):

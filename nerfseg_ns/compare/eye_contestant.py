@@ -44,4 +44,4 @@ class EyeContestant(Contestant):
 
     def config_text(self) -> str:
         """All settings, as YAML."""
-        return yaml.safe_dump({**asdict(self.config), "scales": list(self.config.scales)}, sort_keys=False)
+        return yaml.safe_dump(asdict(self.config), sort_keys=False)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Tuple
 
 from nerfseg_ns.errors import Problems, SceneError
 
 NO_BACKBONE = "none"
 DEFAULT_BACKBONE = "efficientnet-lite0"
 TIMM_PREFIX = "timm/"
-COUNTS = ("side", "least_side", "decoders", "steps", "crops", "max_copies", "trial_pixels")
+COUNTS = ("side", "least_side", "decoders", "steps", "crops", "copies", "max_copies", "trial_pixels")
 """Options that are whole numbers from 1 on."""
 
 
@@ -34,13 +33,17 @@ class EyeConfig:
     """Steps that each of them learns for. More where many photos are labelled."""
     crops: int = 4
     """Pieces of labelled photos, of 256 pixels both ways, that a step learns from."""
+    copies: int = 32
+    """Copies of each labelled photo that are learnt from: turned by any angle, mirrored, recoloured, of other sizes."""
     max_copies: int = 96
-    """Most copies of all labelled photos together, at most 24 of each; where more photos are labelled, so many of them
-    are learnt from. A copy of a photo of 1,000 x 750 pixels takes 13 MB of memory while it learns."""
+    """Most copies of all labelled photos together; where more photos are labelled, so many of them are learnt from. A
+    copy of a photo of 1,000 x 750 pixels takes 13 MB of memory while it learns."""
+    min_scale: float = 0.65
+    """Size of the smallest copies, beside the photo as it is seen."""
+    max_scale: float = 1.5
+    """Size of the largest."""
     trial_pixels: int = 40_000
     """Labelled pixels that tell how far the eye is to be trusted."""
-    scales: Tuple[float, ...] = (0.7, 1.0, 1.4)
-    """Sizes of the copies of a labelled photo, beside their eight turns and mirrors."""
     test_turns: int = 4
     """Turns and mirrors of a photo that are classified and averaged: 1, 2 or 4. Fewer are faster."""
     refine_radius: int = 8
@@ -61,6 +64,6 @@ class EyeConfig:
                 problems.add(SceneError(f"eye: {name.replace('_', '-')} is {getattr(self, name)}; the least is 1."))
         if self.test_turns not in (1, 2, 4):
             problems.add(SceneError(f"eye: test-turns is {self.test_turns}; wanted is 1, 2 or 4."))
-        if not self.scales or min(self.scales) <= 0:
-            problems.add(SceneError("eye: scales are sizes above 0, at least one."))
+        if not 0 < self.min_scale <= self.max_scale:
+            problems.add(SceneError("eye: min-scale is above 0, and at most max-scale."))
         problems.raise_found()

@@ -1,10 +1,10 @@
-"""Copies of a labelled photo as the backbone sees them: turned, mirrored, larger, smaller, recoloured."""
+"""Copies of a labelled photo as the backbone sees them: turned by any angle, mirrored, larger, smaller, recoloured."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from itertools import product
-from typing import Iterator, Tuple
+from typing import Iterator, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from torch import Tensor
 from nerfseg_ns.eye.backbone import Backbone
 from nerfseg_ns.eye.config import EyeConfig
 from nerfseg_ns.eye.pyramid import Pyramid
-from nerfseg_ns.eye.turns import TURNS, turn
+from nerfseg_ns.labels.classes import IGNORE_INDEX
 
 FOLDS = 2
 """Parts of the labelled area; what is learnt on one is tried on the other."""
@@ -52,15 +52,38 @@ def see_copies(
         generator: of all that is random.
         photos: that share the most copies that the config allows.
     """
-    ways = list(product(range(TURNS), config.scales))
-    order = torch.randperm(len(ways), generator=generator).tolist()[: max(1, config.max_copies // photos)]
-    folds = _chessboard(labels.shape).to(labels.device)
-    for number, scale in (ways[position] for position in sorted(order)):
+    tiles = _chessboard(labels.shape).to(labels.device)
+    plane = torch.stack([labels, tiles])[None].float()
+    for _ in range(max(1, min(config.copies, config.max_copies // photos))):
+        scale = config.min_scale * (config.max_scale / config.min_scale) ** _random(generator)
         size = [max(1, round(side * scale)) for side in image.shape[1:]]
-        copy = F.interpolate(image[None], size=size, mode="bicubic", antialias=scale < 1)[0].clamp(0, 1)
-        own = F.interpolate(torch.stack([labels, folds])[None].float(), size=size, mode="nearest-exact")[0].byte()
-        pyramid = Pyramid.of(backbone, recolour(turn(copy, number), generator))
-        yield SeenCopy(pyramid.half(), *turn(own, number))
+        grid = random_view(size, generator).to(image.device)
+        copy = F.interpolate(image[None], size=size, mode="bicubic", antialias=scale < 1)
+        copy = F.grid_sample(copy, grid, padding_mode="reflection", align_corners=False)[0].clamp(0, 1)
+        own = F.grid_sample(plane, grid, mode="nearest", align_corners=False)[0].byte()
+        own[0].masked_fill_((grid[0].abs() > 1).any(dim=-1), IGNORE_INDEX)
+        yield SeenCopy(Pyramid.of(backbone, recolour(copy, generator)).half(), *own)
+
+
+def random_view(size: Sequence[int], generator: torch.Generator) -> Float[Tensor, "1 height width 2"]:
+    """Where the pixels of a copy lie in an image, as `grid_sample` wants it: turned about the middle by any angle, and
+    every other one mirrored. Photos that look down have no upper side.
+
+    Args:
+        size: height and width of copy and image.
+        generator: of angle and mirror.
+    """
+    height, width = size
+    angle, mirror = 2 * math.pi * _random(generator), 1 if _random(generator) < 0.5 else -1
+    rows, columns = (torch.arange(side) + 0.5 - side / 2 for side in size)
+    down, right = torch.meshgrid(rows, columns, indexing="ij")
+    x = mirror * (math.cos(angle) * right - math.sin(angle) * down)
+    y = math.sin(angle) * right + math.cos(angle) * down
+    return torch.stack([2 * x / width, 2 * y / height], dim=-1)[None]
+
+
+def _random(generator: torch.Generator) -> float:
+    return float(torch.rand((), generator=generator))
 
 
 def recolour(image: Float[Tensor, "3 height width"], generator: torch.Generator) -> Float[Tensor, "3 height width"]:
