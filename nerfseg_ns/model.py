@@ -9,12 +9,12 @@ from jaxtyping import Float
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.models.base_model import Model, ModelConfig
 from nerfstudio.utils import colormaps
+from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 from torch.nn import Parameter
 from torch.nn.functional import mse_loss
 
 from nerfseg_ns.data.datamanager import LABELLED, OBSERVED_RGB
-from nerfseg_ns.errors import SceneError
 from nerfseg_ns.evaluation.image_quality import image_quality, psnr
 from nerfseg_ns.evaluation.scores import SegmentationScores
 from nerfseg_ns.eye.eye import Eye, make_eye
@@ -119,12 +119,9 @@ class NerfSegModel(Model):
             self.eye = self.eye.to(device)
         if config.eye.teaches:
             self.taught = TaughtField(config.semantics, layout, count).to(device)
-        if config.height.weight > 0:
-            if not hasattr(self.geometry, "frame"):
-                raise SceneError(
-                    "pipeline.model.height is for geometries that know which way is up, which "
-                    f"{type(self.geometry).__name__} does not. Set its weight to 0."
-                )
+        if config.height.weight > 0 and not hasattr(self.geometry, "frame"):
+            CONSOLE.log(f"{type(self.geometry).__name__} does not know which way is up: heights have no say.")
+        elif config.height.weight > 0:
             self.height = config.height.setup(num_classes=count).to(device)
         self.viewer_legend.content = legend(self.class_names, label_maps.table.colors)
 

@@ -151,6 +151,7 @@ def test_stage_1_of_a_job_sees_no_more_labels_than_its_method(small_town, tmp_pa
     job = JobFile(
         folder=str(tmp_path),
         scene=str(small_town),
+        truth=None,
         seed=0,
         effort=Effort(implicit_steps=2),
         method=None,
