@@ -72,6 +72,7 @@ class NerfSegPipeline(VanillaPipeline):
         self.world_size = world_size
         self._averaged: Optional[Stage] = None
         self._fitted = False
+        self._taught_of: Optional[LabelledDataManager] = None  # whose labels the eye has seen
         self.set_step(0)
 
     def set_step(self, step: int, is_done: bool = False) -> None:
@@ -104,8 +105,9 @@ class NerfSegPipeline(VanillaPipeline):
         if context is not None and context.draw is None and self.model.stage is Stage.SEMANTIC:
             context.draw = self._context_crops(context.config).draw
         self._keep_labelled_rays()
-        if self.model.stage is Stage.SEMANTIC and self._is_eye_due:
+        if self.model.stage is Stage.SEMANTIC and self._is_eye_due and self._taught_of is not self.datamanager:
             Teacher(self.model, self.datamanager, self.config.labelled_rays.rays_per_chunk).ready()
+            self._taught_of = self.datamanager
 
     def _context_crops(self, config: ColourContextConfig) -> LabelledCrops:
         """Pieces of labelled photos, a share of them as the learnt scene shows them."""

@@ -55,7 +55,6 @@ class Eye(nn.Module):
     Attributes:
         skill: share of labelled pixels that are named rightly without having learnt from their part of the photo.
         is_learnt: whether it has learnt labels, in this run or the one that it was loaded from.
-        is_tried: whether `learn` has been called in this process; it may have stopped after the trial.
 
     Raises:
         SceneError: an option makes no sense, or the backbone's weights cannot be had.
@@ -70,7 +69,6 @@ class Eye(nn.Module):
         self.decoders = nn.ModuleList(decoders).eval().requires_grad_(False)
         self.register_buffer("skill", torch.ones(()))
         self.register_buffer("is_learnt", torch.zeros((), dtype=torch.bool))
-        self.is_tried = False
 
     @property
     def backbone(self) -> Backbone:
@@ -115,7 +113,6 @@ class Eye(nn.Module):
         most = max(1, self.config.trial_pixels // (len(copies) * self.num_classes))
         pixels = SeenPixels.join([SeenPixels.of(copy, most, generator) for copy in copies])
         self.skill.fill_(find_skill(pixels, self.num_classes, seed))
-        self.is_tried = True
         self.is_learnt.fill_(float(self.skill) > least_skill)
         if not self.is_learnt:
             return

@@ -36,9 +36,6 @@ class SeenPixels:
         columns = zip(*((part.features, part.labels, part.folds) for part in parts))
         return cls(*(torch.cat(column) for column in columns))
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
 
 def choose_pixels(
     labels: Int[Tensor, "height width"], most: int, generator: torch.Generator

@@ -30,6 +30,10 @@ class Fusion:
         context: what a pixel's surroundings say.
         eye: the trained eye.
         config: of the eye, and of how much it counts.
+
+    Attributes:
+        trust: how far the eye is trusted, 0 to 1; 0 without one, and before it has learnt the labels.
+        height_weight: how much the height counts.
     """
 
     def __init__(
@@ -43,23 +47,13 @@ class Fusion:
     ) -> None:
         self.own, self.taught, self.height, self.context, self.eye = own, taught, height, context, eye
         self.config = config
-
-    @property
-    def trust(self) -> float:
-        """How far the eye is trusted, 0 to 1; 0 without one, and before it has learnt the labels."""
-        if self.eye is None or not self.eye.is_learnt:
-            return 0.0
-        return self.config.trust(float(self.eye.skill))
+        self.trust = 0.0 if eye is None or not eye.is_learnt else config.trust(float(eye.skill))
+        self.height_weight = 0.0 if height is None else height.weight
 
     @property
     def is_taught(self) -> bool:
         """Whether the eye has taught the field."""
         return self.taught is not None and self.trust > 0
-
-    @property
-    def height_weight(self) -> float:
-        """How much the height counts."""
-        return 0.0 if self.height is None else self.height.weight
 
     @property
     def fields(self) -> List[SemanticStage]:

@@ -45,8 +45,8 @@ class FieldEyeConfig(EyeConfig):
     full_skill: float = 0.8
     """The same share from which on it is trusted wholly; between the two, in part."""
     first_step: int = 100
-    """Steps of stage 2, at most a quarter of all, before the eye learns the labels and teaches the field. Till then
-    label maps are those of the user's labels alone: whoever watches sees what new labels do within seconds."""
+    """Steps of stage 2, at most a quarter of all, before heights are tried, the eye learns the labels and teaches the
+    field. Till then label maps are those of the user's labels alone: whoever watches need not wait for the eye."""
     photos: int = 48
     """Unlabelled photos that the eye teaches the field from, evenly chosen; each takes it about half a second. 0 lets
     the field learn from the user's labels alone."""

@@ -42,9 +42,9 @@ class Teacher:
     def ready(self) -> None:
         """Does all of it."""
         model = self.model
-        if model.eye is not None and not model.eye.is_learnt and not model.eye.is_tried:
+        if model.eye is not None and not model.eye.is_learnt:
             self._open_eye()
-        teaches = model.fusion.is_taught and model.taught.draw is None
+        teaches = model.fusion.is_taught
         measures = model.height is not None and not model.height.is_learnt
         if not teaches and not measures:
             return
