@@ -2,7 +2,8 @@
 
 python tests/score_maps.py SCENE MAPS
 
-SCENE is a folder with a classes.json whose name is that of a folder in real_labels; MAPS is what nerfseg segment wrote.
+SCENE is a folder with a classes.json whose name is that of a folder in real_labels; MAPS is what nerfseg segment wrote,
+or the folder that nerfseg compare wrote maps of one colour into, such as COMPARED/SCENE/eye-seed-0/observed.
 "difficult" are the polygons that were traced to a real border: gaps, verges, single cars, whole roofs, thin things.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Tuple
 
 import numpy as np
 import torch
@@ -36,6 +38,15 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
     return sum(abs(confidence[one].mean() - right[one].mean()) * one.mean() for one in chosen if one.any())
 
 
+def read_map(maps: Path, name: str) -> Tuple[np.ndarray, np.ndarray]:
+    """Class indices of a photo, and confidence 0 to 1."""
+    files = [maps / "labels" / f"{name}.png", maps / "confidence" / f"{name}.png"]
+    if not files[0].exists():
+        files = [maps / f"{name}.png", maps / f"{name}-confidence.png"]
+    found, confidence = (np.array(Image.open(file)) for file in files)
+    return found, confidence / 255
+
+
 def main(scene: Path, maps: Path) -> None:
     """Prints mIoU and accuracy of all and of the difficult polygons, and the calibration error."""
     from nerfseg_ns.labels.json_labels import labels_in_json
@@ -45,8 +56,7 @@ def main(scene: Path, maps: Path) -> None:
     sure, right = [], []
     for path in sorted((POLYGONS / scene.resolve().name).glob("*.json")):
         ((_, label),) = labels_in_json(path)
-        found = np.array(Image.open(maps / "labels" / f"{path.stem}.png"))
-        confidence = np.array(Image.open(maps / "confidence" / f"{path.stem}.png")) / 255
+        found, confidence = read_map(maps, path.stem)
         for kind, matrix in counts.items():
             truth = truth_of(label, table, kind == "difficult")
             matrix += confusion_matrix(torch.from_numpy(found), torch.from_numpy(truth), len(table))

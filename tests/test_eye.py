@@ -1,4 +1,4 @@
-"""The trained eye: its weights, its features, its classifier, its borders, and the field that it teaches."""
+"""The trained eye: its weights, its features, its classifier and its borders."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from runs import load, same, snapshot
+from runs import same, snapshot
 
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.eye import backbone as backbones
@@ -23,8 +23,6 @@ from nerfseg_ns.eye.training_crops import CROP, TrainingCrops
 from nerfseg_ns.eye.training_pixels import SeenPixels, choose_pixels
 from nerfseg_ns.eye.turns import TURNS, turn, turn_back
 from nerfseg_ns.labels.classes import IGNORE_INDEX
-from nerfseg_ns.semantics.taught_field import FieldEyeConfig
-from nerfseg_ns.training.stages import Stage
 
 SMALL = dict(decoders=2, steps=60, trial_pixels=1000, copies=8, least_side=96, test_turns=2)
 
@@ -105,7 +103,7 @@ def test_features_at_the_middle_of_a_cell_are_the_cells():
 @torch.no_grad()
 def test_a_lattice_is_what_is_read_at_every_pixel():
     pyramid = Pyramid.of(load_backbone(DEFAULT_BACKBONE), torch.rand(3, 50, 70))  # padded to 64 x 96
-    assert pyramid.stride == 32 and [values.shape[1] for values in pyramid.own] == [16, 24, 40, 112, 320]
+    assert pyramid.stride == 32 and [values.shape[1] for values in pyramid.maps] == [16, 24, 40, 112, 320]
     rows, columns = torch.arange(0, 50, 7.0), torch.arange(0, 70, 9.0) + 0.5
     found = pyramid.lattice(pyramid.maps[0], rows, columns)
     for i, row in enumerate(rows):
@@ -171,7 +169,7 @@ def test_many_labelled_photos_share_copies():
 def copy_of_places(height: int, width: int) -> SeenCopy:
     """Maps at strides 2 and 32 whose values are the places of their cells, and labels that follow from the place."""
     maps = []
-    for stride in (2, 32, 32):
+    for stride in (2, 32):
         rows, columns = torch.meshgrid(*(torch.arange(side // stride) for side in (height, width)), indexing="ij")
         maps.append(torch.stack([rows, columns])[None].float())
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
@@ -230,9 +228,10 @@ def test_a_decoder_gives_the_finest_maps_resolution():
     backbone = load_backbone(DEFAULT_BACKBONE)
     decoder = PyramidDecoder(backbone, 5).eval()
     maps = backbone.network(torch.rand(2, 3, 64, 96))
-    features = torch.rand(50, 512) * 10
-    decoder.reset(features)
-    torch.testing.assert_close(decoder.mean, features.mean(0))
+    none = torch.zeros(50, dtype=torch.long)
+    mean, deviation = SeenPixels(torch.rand(50, 512 + 320) * 10, none, none).scale
+    decoder.reset(mean, deviation)
+    assert torch.equal(decoder.mean, mean[:512]) and torch.equal(decoder.deviation, deviation[:512])
     assert decoder(maps).shape == (2, 5, 32, 48)
     own = decoder._scaled([torch.zeros(1, 16, 4, 4)], 0)
     torch.testing.assert_close(own[0, :, 0, 0], -decoder.mean[:16] / decoder.deviation[:16])
@@ -248,11 +247,6 @@ def test_skill_is_what_is_named_rightly_elsewhere(tells):
     features = torch.nn.functional.one_hot(shown, 3) + 0.1 * torch.randn(2000, 3, generator=generator)
     skill = find_skill(SeenPixels(features, labels, folds), 3, 0)
     assert skill > 0.95 if tells else skill < 0.1
-
-
-def test_trust_rises_with_skill():
-    config = FieldEyeConfig(least_skill=0.6, full_skill=0.8)
-    assert [round(config.trust(skill), 6) for skill in (0.1, 0.6, 0.7, 0.8, 1.0)] == [0, 0, 0.5, 1, 1]
 
 
 def slow_guided_filter(values, guide, radius, epsilon):
@@ -336,109 +330,6 @@ def test_nothing_labelled_is_told():
     image, labels = stripes()
     with pytest.raises(SceneError, match="No pixel"):
         Eye(EyeConfig(**SMALL), 3).learn([(image, torch.full_like(labels, IGNORE_INDEX))])
-
-
-def with_eye(config):
-    config.pipeline.model.eye = FieldEyeConfig(
-        backbone=DEFAULT_BACKBONE,
-        decoders=1,
-        steps=20,
-        trial_pixels=500,
-        copies=4,
-        least_side=96,
-        photos=3,
-        rays=600,
-        min_confidence=0.0,
-    )
-    config.pipeline.model.eye.least_skill = config.pipeline.model.eye.full_skill = 0.0  # it is a town: it would not be
-
-
-def test_the_eye_teaches_the_field(small_town, make_trainer, step_trainer):
-    """Stage 2 has rays of unlabelled photos; what is taught is saved, what is frozen is not, and a view shows it."""
-    trainer = make_trainer(small_town, 3, 3, change=with_eye)
-    pipeline, model = trainer.pipeline, trainer.pipeline.model
-    step_trainer(trainer, range(3))
-    assert model.taught.draw is None and not model.eye.is_learnt
-    losses = step_trainer(trainer, range(3, 6))
-    assert {"f2s_loss", "taught_f2s_loss"} <= set(losses) and model.eye.is_learnt
-    taught = model.taught.draw.__self__
-    assert 0 < len(taught.kept) <= 600 and len(model.taught.draw(40)) == 40
-    trainer.save_checkpoint(5)
-    saved = load(trainer.base_dir)["pipeline"]
-    assert any("eye.decoders" in name for name in saved) and not any("backbone" in name for name in saved)
-    pipeline.eval()
-    camera = pipeline.datamanager.eval_dataset.cameras[0:1]
-    image = pipeline.datamanager.eval_dataset.get_data(0)["image"]
-    with torch.no_grad(), model.scoring():
-        outputs = model.get_outputs_for_camera(camera)
-        seen = model.classify_observed(outputs, image).softmax(-1)
-        model.config.eye.weight = 0.0
-        unseen = model.classify_observed(outputs, image).softmax(-1)
-    assert seen.shape == (48, 48, len(model.class_names)) and not torch.allclose(seen, unseen, atol=1e-3)
-
-
-def test_taught_rays_have_the_eyes_labels_at_their_photos_pixels(small_town, make_trainer, step_trainer):
-    trainer = make_trainer(small_town, 1, 2, change=with_eye)
-    step_trainer(trainer, range(2))
-    manager, model = trainer.pipeline.datamanager, trainer.pipeline.model
-    kept, dataset = model.taught.draw.__self__.kept, manager.train_dataset
-    free = [view for view in range(len(dataset)) if view not in dataset.label_maps.labelled]
-    images = [dataset.get_data(view)["image"] for view in free]
-    colours = torch.cat([image.flatten(0, 1) for image in images])
-    seen = torch.cat([model.eye.probabilities(image, turns=1).argmax(-1).flatten() for image in images])
-    assert len(seen.unique()) > 1
-    for colour, label in zip(kept.observed[:40], kept.labels):
-        places = (colours == colour).all(dim=1)  # mostly one
-        assert places.any() and int(label) in seen[places].tolist()
-
-
-def test_the_eye_waits_until_labels_can_be_seen(small_town, make_trainer, step_trainer):
-    def change(config):
-        with_eye(config)
-        config.pipeline.model.eye.first_step = 2
-
-    trainer = make_trainer(small_town, 1, 12, change=change)
-    losses = step_trainer(trainer, range(3))  # two of them in stage 2
-    eye = trainer.pipeline.model.eye
-    assert "f2s_loss" in losses and "taught_f2s_loss" not in losses and not eye.is_learnt
-    assert "taught_f2s_loss" in step_trainer(trainer, range(3, 5)) and eye.is_learnt
-
-
-def test_it_teaches_where_no_rays_are_kept_and_no_photo_is_unlabelled(small_town, make_trainer, step_trainer):
-    def change(config):
-        with_eye(config)
-        config.pipeline.labelled_rays.max_megabytes = 0
-        config.pipeline.model.eye.min_confidence = 1.1  # it is sure of nothing
-
-    trainer = make_trainer(small_town, 1, 3, change=change)
-    losses = step_trainer(trainer, range(3))
-    drawn = trainer.pipeline.model.taught.draw(30)
-    assert "taught_f2s_loss" in losses and len(drawn) == 30 and drawn.labels.dtype == torch.int64
-
-
-def test_an_eye_without_skill_has_no_say(small_town, make_trainer, step_trainer):
-    def change(config):
-        with_eye(config)
-        config.pipeline.model.eye.least_skill, config.pipeline.model.eye.full_skill = 1.0, 1.0
-
-    trainer = make_trainer(small_town, 1, 3, change=change)
-    losses = step_trainer(trainer, range(3))
-    model = trainer.pipeline.model.eval()
-    assert "taught_f2s_loss" not in losses and model.fusion.trust == 0 and model.fusion.fields == [model.semantics]
-    camera = trainer.pipeline.datamanager.eval_dataset.cameras[0:1]
-    seen, model.eye = model.get_outputs_for_camera(camera)["semantics_logits"], None
-    assert torch.equal(seen, model.get_outputs_for_camera(camera)["semantics_logits"])
-
-
-def test_a_resumed_run_has_its_eye(small_town, make_trainer, step_trainer):
-    trainer = make_trainer(small_town, 2, 4, change=with_eye)
-    step_trainer(trainer, range(4))
-    trainer.save_checkpoint(3)
-    resumed = make_trainer(small_town, 2, 4, change=with_eye, load_dir=trainer.checkpoint_dir, timestamp="again")
-    assert resumed.pipeline.model.eye.is_learnt
-    assert same(snapshot(resumed.pipeline.model.eye), snapshot(trainer.pipeline.model.eye))
-    step_trainer(resumed, range(4, 6))
-    assert resumed.pipeline.model.stage is Stage.SEMANTIC and resumed.pipeline.model.taught.draw is not None
 
 
 def test_it_is_a_contestant_of_the_comparison(small_town, tmp_path):

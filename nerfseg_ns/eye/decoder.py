@@ -21,8 +21,6 @@ WIDTHS = {2: 16, 4: 32}
 WIDEST = 64
 DROPOUT = 0.2
 """Of whole feature maps."""
-LEAST_DEVIATION = 1e-3
-"""Of a feature, so that one that never changes stays finite."""
 
 
 class PyramidDecoder(nn.Module):
@@ -44,13 +42,18 @@ class PyramidDecoder(nn.Module):
         self.register_buffer("mean", torch.zeros(sum(self.channels)))
         self.register_buffer("deviation", torch.ones(sum(self.channels)))
 
-    def reset(self, features: Float[Tensor, "pixels channels"]) -> None:
-        """Unlearns everything, and takes the scale of features from some pixels."""
+    def reset(self, mean: Float[Tensor, "channels"], deviation: Float[Tensor, "channels"]) -> None:
+        """Unlearns everything.
+
+        Args:
+            mean: of the features of all maps; what follows after them is not read.
+            deviation: likewise.
+        """
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 layer.reset_parameters()
-        self.mean.copy_(features.mean(dim=0))
-        self.deviation.copy_(features.std(dim=0, correction=0) + LEAST_DEVIATION)
+        self.mean.copy_(mean[: len(self.mean)])
+        self.deviation.copy_(deviation[: len(self.mean)])
 
     def forward(
         self, maps: Sequence[Float[Tensor, "batch channels rows columns"]]

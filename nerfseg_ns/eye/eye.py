@@ -20,6 +20,7 @@ from nerfseg_ns.eye.backbone import Backbone, load_backbone
 from nerfseg_ns.eye.config import NO_BACKBONE, EyeConfig
 from nerfseg_ns.eye.copies import SeenCopy, see_copies
 from nerfseg_ns.eye.decoder import PyramidDecoder
+from nerfseg_ns.eye.descent import descend
 from nerfseg_ns.eye.pyramid import Pyramid
 from nerfseg_ns.eye.refine import guided_filter
 from nerfseg_ns.eye.skill import find_skill
@@ -28,11 +29,9 @@ from nerfseg_ns.eye.training_pixels import SeenPixels
 from nerfseg_ns.eye.turns import TEST_TURNS, turn, turn_back
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.labels.label_maps import resize_labels
-from nerfseg_ns.utils.schedules import cosine
 from nerfseg_ns.utils.seeds import seeded
 from nerfseg_ns.utils.spread import spread
 
-LEARNING_RATE, WEIGHT_DECAY = 2e-3, 1e-2
 STEP = 2
 """Pixels, both ways, of which one is classified; what lies between is read between them."""
 
@@ -119,22 +118,17 @@ class Eye(nn.Module):
         with seeded(seed, self.skill.device):
             crops = TrainingCrops(copies, self.num_classes, generator)
             for decoder in track(self.decoders, "The eye learns the labels", console=CONSOLE, transient=True):
-                decoder.reset(pixels.features[:, : len(decoder.mean)])
+                decoder.reset(*pixels.scale)
                 self._descend(decoder, crops)
 
-    @torch.enable_grad()
     def _descend(self, decoder: PyramidDecoder, crops: TrainingCrops) -> None:
-        config, weights = self.config, crops.weights.to(self.skill.device)
-        decoder.train().requires_grad_(True)
-        optimizer = torch.optim.AdamW(decoder.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-        for step in range(config.steps):
-            optimizer.param_groups[0]["lr"] = LEARNING_RATE * cosine(step, config.steps)
-            maps, labels = crops.draw(config.crops)
-            loss = F.cross_entropy(decoder(maps), labels, weights, ignore_index=IGNORE_INDEX)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        decoder.eval().requires_grad_(False)
+        weights = crops.weights.to(self.skill.device)
+
+        def find_loss() -> Float[Tensor, ""]:
+            maps, labels = crops.draw(self.config.crops)
+            return F.cross_entropy(decoder(maps), labels, weights, ignore_index=IGNORE_INDEX)
+
+        descend(decoder, self.config.steps, find_loss)
 
     def _see(self, picture: LabelledPicture, generator: torch.Generator, photos: int) -> Iterator[SeenCopy]:
         image, labels = (values.to(self.skill.device) for values in picture)
@@ -178,7 +172,7 @@ class Eye(nn.Module):
         """Probabilities of every `STEP`-th pixel."""
         pyramid = Pyramid.of(self.backbone, image.contiguous())
         rows, columns = (self._lattice(side) for side in image.shape[1:])
-        opinions = [decoder(pyramid.own).softmax(dim=1) for decoder in self.decoders]
+        opinions = [decoder(pyramid.maps).softmax(dim=1) for decoder in self.decoders]
         return pyramid.lattice(torch.stack(opinions).mean(dim=0), rows, columns)
 
     def _lattice(self, side: int) -> Float[Tensor, "pixels"]:

@@ -1,6 +1,6 @@
 """Feature maps of an image, and reading them at pixels.
 
-Letters: h, w: of the image; c: channels of all maps side by side.
+Letters: h, w: of the image; c: channels of all maps and of the surroundings, side by side.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Pyramid:
     """Feature maps of one image."""
 
     maps: List[Float[Tensor, "1 channels rows columns"]]
-    """Fine to coarse; the last one tells of the surroundings."""
+    """The backbone's, fine to coarse."""
     size: Tuple[int, int]
     """Height and width that the maps cover: the image's, padded to whole cells."""
 
@@ -37,18 +37,19 @@ class Pyramid:
         padding = (0, -width % backbone.stride, 0, -height % backbone.stride)
         padded = F.pad(((image - mean) / std)[None], padding, mode="replicate")
         maps = backbone.network(padded.contiguous(memory_format=torch.channels_last))
-        around = F.avg_pool2d(maps[-1], SURROUNDINGS, 1, SURROUNDINGS // 2, count_include_pad=False)
-        return cls([*maps, around], (padded.shape[2], padded.shape[3]))
+        return cls(list(maps), (padded.shape[2], padded.shape[3]))
 
     def at(self, rows: Float[Tensor, "pixels"], columns: Float[Tensor, "pixels"]) -> Float[Tensor, "pixels c"]:
-        """All maps at pixels, bilinearly between their cells.
+        """All maps and the surroundings at pixels, bilinearly between their cells.
 
         Args:
             rows: 0 is the middle of the first row of pixels.
             columns: likewise.
         """
         grid = self._grid(rows, columns)[None, None]
-        return torch.cat([_read(values, grid)[0, :, 0].T for values in self.maps], dim=1)
+        coarsest = self.maps[-1].float()
+        around = F.avg_pool2d(coarsest, SURROUNDINGS, 1, SURROUNDINGS // 2, count_include_pad=False)
+        return torch.cat([_read(values, grid)[0, :, 0].T for values in [*self.maps, around]], dim=1)
 
     def lattice(
         self, values: Float[Tensor, "1 channels a b"], rows: Float[Tensor, "r"], columns: Float[Tensor, "k"]
@@ -56,11 +57,6 @@ class Pyramid:
         """A map of the image, such as what was made of its maps, at a lattice of pixels."""
         grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
         return _read(values, self._grid(grid[..., 1], grid[..., 0])[None])[0]
-
-    @property
-    def own(self) -> List[Float[Tensor, "1 channels rows columns"]]:
-        """The backbone's maps, without the surroundings."""
-        return self.maps[:-1]
 
     @property
     def stride(self) -> int:

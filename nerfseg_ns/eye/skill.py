@@ -11,15 +11,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from nerfseg_ns.eye.copies import FOLDS
+from nerfseg_ns.eye.descent import descend
 from nerfseg_ns.eye.training_pixels import SeenPixels
-from nerfseg_ns.utils.schedules import cosine
 from nerfseg_ns.utils.seeds import seeded
 
 HIDDEN, DROPOUT = 64, 0.2
 STEPS, BATCH = 300, 512
-LEARNING_RATE, WEIGHT_DECAY = 2e-3, 1e-2
-LEAST_DEVIATION = 1e-3
-"""Of a feature, so that one that never changes stays finite."""
 
 
 def find_skill(seen: SeenPixels, num_classes: int, seed: int) -> float:
@@ -35,7 +32,8 @@ def find_skill(seen: SeenPixels, num_classes: int, seed: int) -> float:
     Returns:
         0 to 1; 1 where the labels lie in one part only, so that nothing can be tried.
     """
-    features = (seen.features - seen.features.mean(dim=0)) / (seen.features.std(dim=0, correction=0) + LEAST_DEVIATION)
+    mean, deviation = seen.scale
+    features = (seen.features - mean) / deviation
     right = []
     for fold in range(FOLDS):
         own, other = seen.folds == fold, seen.folds != fold
@@ -49,18 +47,16 @@ def find_skill(seen: SeenPixels, num_classes: int, seed: int) -> float:
 def _learn(
     features: Float[Tensor, "pixels channels"], labels: Int[Tensor, "pixels"], num_classes: int, seed: int
 ) -> nn.Module:
-    with seeded(seed, features.device), torch.enable_grad():
+    with seeded(seed, features.device):
         layers = nn.Linear(features.shape[1], HIDDEN), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(HIDDEN, num_classes)
         classifier = nn.Sequential(nn.Dropout(DROPOUT), *layers).to(features.device)
-        optimizer = torch.optim.AdamW(classifier.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-        for step in range(STEPS):
-            optimizer.param_groups[0]["lr"] = LEARNING_RATE * cosine(step, STEPS)
+
+        def find_loss() -> Float[Tensor, ""]:
             batch = torch.randint(len(labels), (BATCH,)).to(labels.device)
-            loss = F.cross_entropy(classifier(features[batch]), labels[batch])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    return classifier.eval()
+            return F.cross_entropy(classifier(features[batch]), labels[batch])
+
+        descend(classifier, STEPS, find_loss)
+    return classifier
 
 
 @torch.no_grad()

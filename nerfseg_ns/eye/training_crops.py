@@ -14,6 +14,8 @@ from nerfseg_ns.labels.classes import IGNORE_INDEX
 
 CROP = 256
 """Pixels, both ways, of a piece."""
+MOST_PLACES = 4096
+"""Of a class in a copy, around which pieces are drawn."""
 
 Piece = Tuple[List[Float[Tensor, "1 channels rows columns"]], Int[Tensor, "rows columns"]]
 """Feature maps, and the labels of the finest map's cells."""
@@ -33,6 +35,7 @@ class TrainingCrops:
         counts = torch.stack([torch.bincount(copy.labels.flatten().cpu().long(), minlength=256) for copy in copies])
         self.counts = counts[:, :num_classes]
         self.classes = (self.counts.sum(dim=0) > 0).nonzero()[:, 0]
+        self.shown = {index: self._find(index) for index in self.classes.tolist()}
 
     @property
     def weights(self) -> Float[Tensor, "classes"]:
@@ -49,16 +52,23 @@ class TrainingCrops:
 
     def _piece(self) -> Piece:
         index = int(self.classes[self._below(len(self.classes))])
-        shown = (self.counts[:, index] > 0).nonzero()[:, 0]
-        copy = self.copies[int(shown[self._below(len(shown))])]
-        places = (copy.labels == index).flatten().nonzero()[:, 0]
-        place = int(places[self._below(len(places))])
-        width = copy.labels.shape[1]
-        return _cut(copy, [self._start(place // width, copy, 0), self._start(place % width, copy, 1)])
+        shown = self.shown[index]
+        copy, places = shown[self._below(len(shown))]
+        place = places[self._below(len(places))].tolist()
+        return _cut(copy, [self._start(place[axis], copy, axis) for axis in range(2)])
+
+    def _find(self, index: int) -> List[Tuple[SeenCopy, Int[Tensor, "places 2"]]]:
+        """Copies that show a class, and pixels of it: rows and columns, of random ones if many."""
+        found = []
+        for copy in (copy for copy, count in zip(self.copies, self.counts[:, index]) if count > 0):
+            places = (copy.labels == index).nonzero().cpu()
+            order = torch.randperm(len(places), generator=self.generator)[:MOST_PLACES]
+            found.append((copy, places[order].clone()))
+        return found
 
     def _start(self, place: int, copy: SeenCopy, axis: int) -> int:
         """First cell of the coarsest map, along an axis, of a piece with a pixel in it, wherever in it that lies."""
-        stride, cells = copy.pyramid.stride, copy.pyramid.own[-1].shape[2 + axis]
+        stride, cells = copy.pyramid.stride, copy.pyramid.maps[-1].shape[2 + axis]
         start = (place - self._below(CROP)) // stride
         return max(0, min(start, cells - max(1, CROP // stride)))
 
@@ -68,10 +78,10 @@ class TrainingCrops:
 
 def _cut(copy: SeenCopy, starts: List[int]) -> Piece:
     """A piece of all maps from these cells of the coarsest on, filled up with nothing where the copy ends."""
-    finest = copy.pyramid.own[0].shape[2:]
-    coarsest, stride = copy.pyramid.own[-1].shape[2:], copy.pyramid.stride
+    finest = copy.pyramid.maps[0].shape[2:]
+    coarsest, stride = copy.pyramid.maps[-1].shape[2:], copy.pyramid.stride
     cells, maps = max(1, CROP // stride), []
-    for values in copy.pyramid.own:
+    for values in copy.pyramid.maps:
         times = values.shape[2] // coarsest[0]
         top, left = (start * times for start in starts)
         piece = values[:, :, top : top + cells * times, left : left + cells * times].float()

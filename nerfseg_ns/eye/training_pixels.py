@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Sequence
+from typing import List, Sequence, Tuple
 
 import torch
 from jaxtyping import Float, Int
@@ -11,6 +11,9 @@ from torch import Tensor
 
 from nerfseg_ns.eye.copies import SeenCopy
 from nerfseg_ns.labels.classes import IGNORE_INDEX
+
+LEAST_DEVIATION = 1e-3
+"""Of a feature, so that one that never changes stays finite."""
 
 
 @dataclass
@@ -29,6 +32,11 @@ class SeenPixels:
         rows, columns = choose_pixels(copy.labels, most, generator).T
         features = copy.pyramid.at(rows.float(), columns.float())
         return cls(features, copy.labels[rows, columns].long(), copy.folds[rows, columns].long())
+
+    @property
+    def scale(self) -> Tuple[Float[Tensor, "channels"], Float[Tensor, "channels"]]:
+        """Mean and deviation of the features."""
+        return self.features.mean(dim=0), self.features.std(dim=0, correction=0) + LEAST_DEVIATION
 
     @classmethod
     def join(cls, parts: Sequence[SeenPixels]) -> SeenPixels:

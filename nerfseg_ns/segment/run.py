@@ -102,13 +102,13 @@ class EyeSource(PhotoSource):
     def ready(self) -> None:
         """Learns the labels."""
         self._eye = Eye(self.config.eye, len(self.table)).to(device_type())
-        self._eye.learn(labelled_pictures(self.pictures, self.table), self.config.seed)
+        self._eye.learn(_to_learn_from(self.pictures, self.table), self.config.seed)
 
     def map(self, picture: Picture, photo: UInt8[ndarray, "height width 3"]) -> Prediction:
         return as_prediction(self._eye.probabilities(torch.from_numpy(photo).float() / 255).log())
 
 
-def labelled_pictures(pictures: List[Picture], table: ClassTable) -> List[LabelledPicture]:
+def _to_learn_from(pictures: List[Picture], table: ClassTable) -> List[LabelledPicture]:
     """Photos and labels as the eye learns from them."""
     found = []
     for picture in (picture for picture in pictures if picture.label is not None):

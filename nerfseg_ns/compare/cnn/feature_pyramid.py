@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
 
 from nerfseg_ns.compare.cnn.config import CNNConfig
+from nerfseg_ns.compare.cnn.inference import MIDDLE, SPREAD
 from nerfseg_ns.eye.backbone import load_backbone
 from nerfseg_ns.eye.config import DEFAULT_BACKBONE
 
@@ -50,7 +51,7 @@ class PyramidNetwork(nn.Module):
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes height width"]:
         """Class logits of images as `inference.normalise` gives them."""
-        colours = images * 0.25 + 0.5
+        colours = images * SPREAD + MIDDLE
         maps = self.encoder((colours - self.mean) / self.std)
         levels = list(self.pyramid(OrderedDict((str(place), values) for place, values in enumerate(maps))).values())
         enlarged = [F.interpolate(level, size=levels[0].shape[-2:], mode="bilinear") for level in levels]

@@ -9,13 +9,15 @@ from jaxtyping import Float, UInt8
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
+MIDDLE, SPREAD = 0.5, 0.25
+"""Of colours, as `normalise` scales them."""
 OVERLAP = 0.25
 """Of neighbouring windows, as a fraction of their sides."""
 
 
 def normalise(images: UInt8[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
     """Colours as the networks take them, -2 to 2."""
-    return (images.float() / 255 - 0.5) / 0.25
+    return (images.float() / 255 - MIDDLE) / SPREAD
 
 
 @torch.no_grad()
