@@ -182,7 +182,7 @@ def copy_of_places(height: int, width: int) -> SeenCopy:
 def test_pieces_have_the_labels_of_their_places(size):
     copy = copy_of_places(*size)
     crops = TrainingCrops([copy], 4, torch.Generator().manual_seed(0))
-    assert crops.classes.tolist() == [0, 1, 2] and crops.weights[3] == 0
+    assert crops.classes == [0, 1, 2] and crops.weights[3] == 0
     (fine, coarse), labels = crops.draw(12)
     assert fine.shape == (12, 2, CROP // 2, CROP // 2) and coarse.shape == (12, 2, CROP // 32, CROP // 32)
     assert labels.shape == (12, CROP // 2, CROP // 2) and len({tuple(piece[:, 0, 0].tolist()) for piece in fine}) > 1

@@ -116,9 +116,9 @@ class Eye(nn.Module):
         if not self.is_learnt:
             return
         with seeded(seed, self.skill.device):
-            crops = TrainingCrops(copies, self.num_classes, generator)
+            crops, scale = TrainingCrops(copies, self.num_classes, generator), pixels.scale
             for decoder in track(self.decoders, "The eye learns the labels", console=CONSOLE, transient=True):
-                decoder.reset(*pixels.scale)
+                decoder.reset(*scale)
                 self._descend(decoder, crops)
 
     def _descend(self, decoder: PyramidDecoder, crops: TrainingCrops) -> None:

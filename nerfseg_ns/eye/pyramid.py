@@ -37,7 +37,7 @@ class Pyramid:
         padding = (0, -width % backbone.stride, 0, -height % backbone.stride)
         padded = F.pad(((image - mean) / std)[None], padding, mode="replicate")
         maps = backbone.network(padded.contiguous(memory_format=torch.channels_last))
-        return cls(list(maps), (padded.shape[2], padded.shape[3]))
+        return cls(maps, (padded.shape[2], padded.shape[3]))
 
     def at(self, rows: Float[Tensor, "pixels"], columns: Float[Tensor, "pixels"]) -> Float[Tensor, "pixels c"]:
         """All maps and the surroundings at pixels, bilinearly between their cells.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import List, Sequence, Tuple
+from collections import defaultdict
+from typing import Dict, List, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nerfseg_ns.eye.copies import SeenCopy
+from nerfseg_ns.eye.training_pixels import choose_pixels
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 
 CROP = 256
@@ -31,17 +33,16 @@ class TrainingCrops:
     """
 
     def __init__(self, copies: Sequence[SeenCopy], num_classes: int, generator: torch.Generator) -> None:
-        self.copies, self.generator = list(copies), generator
-        counts = torch.stack([torch.bincount(copy.labels.flatten().cpu().long(), minlength=256) for copy in copies])
-        self.counts = counts[:, :num_classes]
-        self.classes = (self.counts.sum(dim=0) > 0).nonzero()[:, 0]
-        self.shown = {index: self._find(index) for index in self.classes.tolist()}
+        self.generator = generator
+        counts = [torch.bincount(copy.labels.flatten().cpu().long(), minlength=256) for copy in copies]
+        self.counts = torch.stack(counts).sum(dim=0)[:num_classes]
+        self.shown = _find_classes(copies, generator)
+        self.classes = sorted(self.shown)
 
     @property
     def weights(self) -> Float[Tensor, "classes"]:
         """What a pixel of each class counts: less the more pixels the class has, 1 on the mean over the classes."""
-        share = self.counts.sum(dim=0).float()
-        weights = torch.where(share > 0, share.clamp(min=1) ** -0.5, torch.zeros(()))
+        weights = torch.where(self.counts > 0, self.counts.clamp(min=1) ** -0.5, torch.zeros(()))
         return weights / weights[self.classes].mean()
 
     def draw(self, count: int) -> Piece:
@@ -51,20 +52,10 @@ class TrainingCrops:
         return maps, torch.stack([labels for _, labels in pieces])
 
     def _piece(self) -> Piece:
-        index = int(self.classes[self._below(len(self.classes))])
-        shown = self.shown[index]
+        shown = self.shown[self.classes[self._below(len(self.classes))]]
         copy, places = shown[self._below(len(shown))]
         place = places[self._below(len(places))].tolist()
         return _cut(copy, [self._start(place[axis], copy, axis) for axis in range(2)])
-
-    def _find(self, index: int) -> List[Tuple[SeenCopy, Int[Tensor, "places 2"]]]:
-        """Copies that show a class, and pixels of it: rows and columns, of random ones if many."""
-        found = []
-        for copy in (copy for copy, count in zip(self.copies, self.counts[:, index]) if count > 0):
-            places = (copy.labels == index).nonzero().cpu()
-            order = torch.randperm(len(places), generator=self.generator)[:MOST_PLACES]
-            found.append((copy, places[order].clone()))
-        return found
 
     def _start(self, place: int, copy: SeenCopy, axis: int) -> int:
         """First cell of the coarsest map, along an axis, of a piece with a pixel in it, wherever in it that lies."""
@@ -74,6 +65,19 @@ class TrainingCrops:
 
     def _below(self, count: int) -> int:
         return int(torch.randint(count, (), generator=self.generator))
+
+
+def _find_classes(
+    copies: Sequence[SeenCopy], generator: torch.Generator
+) -> Dict[int, List[Tuple[SeenCopy, Int[Tensor, "places 2"]]]]:
+    """The copies that show each class, and pixels of it: rows and columns."""
+    found = defaultdict(list)
+    for copy in copies:
+        places = choose_pixels(copy.labels, MOST_PLACES, generator)
+        classes = copy.labels[places[:, 0], places[:, 1]]
+        for index in classes.unique().tolist():
+            found[index].append((copy, places[classes == index].cpu()))
+    return found
 
 
 def _cut(copy: SeenCopy, starts: List[int]) -> Piece:
