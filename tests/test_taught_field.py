@@ -6,6 +6,9 @@ import torch
 from runs import load, same, snapshot
 
 from nerfseg_ns.eye.config import DEFAULT_BACKBONE
+from nerfseg_ns.eye.eye import make_eye
+from nerfseg_ns.semantics.fusion import Fusion
+from nerfseg_ns.semantics.height_opinion import HeightOpinion, HeightOpinionConfig
 from nerfseg_ns.semantics.taught_field import FieldEyeConfig
 from nerfseg_ns.training.stages import Stage
 
@@ -13,6 +16,26 @@ from nerfseg_ns.training.stages import Stage
 def test_trust_rises_with_skill():
     config = FieldEyeConfig(least_skill=0.6, full_skill=0.8)
     assert [round(config.trust(skill), 6) for skill in (0.1, 0.6, 0.7, 0.8, 1.0)] == [0, 0, 0.5, 1, 1]
+
+
+def test_the_eye_counts_less_where_heights_tell_the_classes_apart():
+    config = FieldEyeConfig(backbone=DEFAULT_BACKBONE, decoders=1, weight=1.0, flat_weight=3.0)
+    eye, height = make_eye(config, 3), HeightOpinion(HeightOpinionConfig(least_gain=0.2, full_gain=0.4), 3)
+
+    def photo_weight(height):
+        return round(Fusion(None, None, height, None, eye, config).photo_weight, 5)
+
+    assert photo_weight(None) == 0  # it has learnt nothing yet
+    eye.is_learnt.fill_(True)
+    assert photo_weight(None) == 3 and photo_weight(height) == 3
+    height.is_learnt.fill_(True)
+    found = []
+    for gain in (0.1, 0.2, 0.3, 0.4, 1.0):
+        height.gain.fill_(gain)
+        found.append(photo_weight(height))
+    assert found == [3, 3, 2, 1, 1]
+    eye.skill.fill_((config.least_skill + config.full_skill) / 2)
+    assert photo_weight(height) == 0.5
 
 
 def with_eye(config):
@@ -49,7 +72,7 @@ def test_the_eye_teaches_the_field(small_town, make_trainer, step_trainer):
     with torch.no_grad(), model.scoring():
         outputs = model.get_outputs_for_camera(camera)
         seen = model.classify_observed(outputs, image).softmax(-1)
-        model.config.eye.weight = 0.0
+        model.config.eye.weight = model.config.eye.flat_weight = 0.0
         unseen = model.classify_observed(outputs, image).softmax(-1)
     assert seen.shape == (48, 48, len(model.class_names)) and not torch.allclose(seen, unseen, atol=1e-3)
 

@@ -34,6 +34,7 @@ class Fusion:
     Attributes:
         trust: how far the eye is trusted, 0 to 1; 0 without one, and before it has learnt the labels.
         height_weight: how much the height counts.
+        photo_weight: how much the eye counts where it sees a photo.
     """
 
     def __init__(
@@ -48,7 +49,8 @@ class Fusion:
         self.own, self.taught, self.height, self.context, self.eye = own, taught, height, context, eye
         self.config = config
         self.trust = 0.0 if eye is None or not eye.is_learnt else config.trust(float(eye.skill))
-        self.height_weight = 0.0 if height is None else height.weight
+        self.height_weight, standing = (0.0, 0.0) if height is None else (height.weight, height.trust)
+        self.photo_weight = self.trust * (config.flat_weight + standing * (config.weight - config.flat_weight))
 
     @property
     def is_taught(self) -> bool:
@@ -111,7 +113,7 @@ class Fusion:
         total = logits if self._is_product else opinion(logits)  # of a product, each opinion has had its floor already
         if self.context is not None:
             total = total + self.context.config.weight * opinion(self.context.classify(image))
-        weight = self.trust * (self.config.weight if is_photo else self.config.rendered_weight)
+        weight = self.photo_weight if is_photo else self.trust * self.config.rendered_weight
         if weight > 0:
             seen = self.eye.probabilities(image, turns=None if is_photo else 1)
             total = total + weight * opinion(seen.clamp(min=1e-6).log())

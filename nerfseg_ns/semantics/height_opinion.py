@@ -92,12 +92,17 @@ class HeightOpinion(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
-    def weight(self) -> float:
-        """How much it counts, as far as it is trusted; 0 before it has learnt."""
+    def trust(self) -> float:
+        """How far it is trusted, 0 to 1, by what it told of labels elsewhere; 0 before it has learnt."""
         if not self.is_learnt:
             return 0.0
         least, full = self.config.least_gain, self.config.full_gain
-        return self.config.weight * min(1.0, max(0.0, (float(self.gain) - least) / max(1e-6, full - least)))
+        return min(1.0, max(0.0, (float(self.gain) - least) / max(1e-6, full - least)))
+
+    @property
+    def weight(self) -> float:
+        """How much it counts, as far as it is trusted."""
+        return self.config.weight * self.trust
 
     @torch.no_grad()
     def learn(
