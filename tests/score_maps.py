@@ -1,9 +1,10 @@
 """Scores label maps of nerfseg segment against the hand-drawn polygons beside this file.
 
-python tests/score_maps.py SCENE MAPS
+python tests/score_maps.py SCENE MAPS [CLASS ...]
 
 SCENE is a folder with a classes.json whose name is that of a folder in real_labels; MAPS is what nerfseg segment wrote,
-or the folder that nerfseg compare wrote maps of one colour into, such as COMPARED/SCENE/eye-seed-0/observed.
+or the folder that nerfseg compare wrote maps of one colour into, such as COMPARED/SCENE/eye-seed-0/observed. Polygons of
+the classes named after them are left out: those that no labelled photo shows, where there is only one.
 "difficult" are the polygons that were traced to a real border: gaps, verges, single cars, whole roofs, thin things.
 """
 
@@ -47,11 +48,12 @@ def read_map(maps: Path, name: str) -> Tuple[np.ndarray, np.ndarray]:
     return found, confidence / 255
 
 
-def main(scene: Path, maps: Path) -> None:
+def main(scene: Path, maps: Path, *without: str) -> None:
     """Prints mIoU and accuracy of all and of the difficult polygons, and the calibration error."""
     from nerfseg_ns.labels.json_labels import labels_in_json
 
     table = ClassTable.load(scene / "classes.json")
+    unknown = [table.names.index(name) for name in without]
     counts = {kind: torch.zeros(len(table), len(table), dtype=torch.long) for kind in ("all", "difficult")}
     sure, right = [], []
     for path in sorted((POLYGONS / scene.resolve().name).glob("*.json")):
@@ -59,10 +61,12 @@ def main(scene: Path, maps: Path) -> None:
         found, confidence = read_map(maps, path.stem)
         for kind, matrix in counts.items():
             truth = truth_of(label, table, kind == "difficult")
+            truth = np.where(np.isin(truth, unknown), IGNORE_INDEX, truth)
             matrix += confusion_matrix(torch.from_numpy(found), torch.from_numpy(truth), len(table))
-        known = truth_of(label, table) != IGNORE_INDEX
+        truth = truth_of(label, table)
+        known = (truth != IGNORE_INDEX) & ~np.isin(truth, unknown)
         sure.append(confidence[known])
-        right.append((found == truth_of(label, table))[known])
+        right.append((found == truth)[known])
     for kind, matrix in counts.items():
         scores = segmentation_scores(matrix, table.names)
         each = ", ".join(f"{name[4:]} {value:.2f}" for name, value in scores.items() if name.startswith("iou/"))
@@ -71,4 +75,4 @@ def main(scene: Path, maps: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:3]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])

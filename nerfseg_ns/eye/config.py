@@ -29,8 +29,8 @@ class EyeConfig:
     decoders: int = 3
     """Classifiers, each learnt anew, whose probabilities are averaged. One is wrong about whole classes in some
     trainings and right in others; three agree better from training to training, and take three times as long."""
-    steps: int = 500
-    """Steps that each of them learns for. More where many photos are labelled."""
+    steps: int = 750
+    """Steps that each of them learns for. More where many photos are labelled: rare classes need them."""
     crops: int = 4
     """Pieces of labelled photos, of 256 pixels both ways, that a step learns from."""
     copies: int = 32
