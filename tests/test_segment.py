@@ -13,6 +13,7 @@ from PIL import Image
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.segment.config import SegmentConfig
 from nerfseg_ns.segment.pictures import find_pictures
+from nerfseg_ns.segment.run import what_skill_means
 
 QUICK = ["--eye.steps", 60, "--eye.decoders", 1, "--eye.copies", 8, "--eye.least-side", 96, "--eye.test-turns", 1]
 CLASSES = {"classes": [{"name": "Field", "color": [0, 200, 0]}, {"name": "Roof", "color": [200, 0, 0]}]}
@@ -93,11 +94,87 @@ def test_photos_may_lie_in_the_scenes_folder_grey_and_of_several_sizes(ns, scene
 
 
 def test_what_is_not_its_own_is_never_written_over(ns, scene, tmp_path):
-    told = segment(ns, scene, scene, fails=True)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    told = segment(ns, scene, tmp_path / "other", fails=True)
     assert "holds something else" in told and "Nothing in it was touched" in told
     (tmp_path / "file").write_text("mine")
     assert "is a file" in segment(ns, scene, tmp_path / "file", fails=True)
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_corrected_maps_are_never_made_anew(ns, scene, tmp_path):
+    """What a user changed in a map stays, whether labels or options change; the folder may not be the scene's."""
+    out = tmp_path / "out"
+    segment(ns, scene, out)
+    path = out / "labels" / "IMG_2.png"
+    corrected = np.where(np.arange(96) < 20, 1, read(path)).astype(np.uint8)
+    Image.fromarray(corrected).save(path)
+    told = segment(ns, scene, out, "--seed", 5, fails=True)
+    assert "IMG_2.png" in told and "not as it was written" in told and "Nothing was touched" in told
+    assert (read(path) == corrected).all() and len(list(out.glob("labels/*"))) == 4
+    assert "0 photos mapped" in segment(ns, scene, out)  # with the same labels and options there is nothing to do
+    path.unlink()
+    assert "4 photos mapped" in segment(ns, scene, out, "--seed", 5)
+    shutil.copytree(scene / "images", out / "images")
+    told = segment(ns, out, out, fails=True)
+    assert "is the scene itself" in told and len(list(out.glob("labels/*"))) == 4
+
+
+def test_two_photos_of_one_name_have_maps_of_their_own(ns, scene, tmp_path):
+    Image.fromarray(photo(3)).save(scene / "images" / "IMG_3.jpg")
+    segment(ns, scene, tmp_path / "out")
+    names = sorted(path.name for path in (tmp_path / "out" / "labels").iterdir())
+    assert names == ["IMG_0.png", "IMG_1.png", "IMG_2.png", "IMG_3_jpg.png", "IMG_3_png.png"]
+    Image.fromarray(photo(0)).save(scene / "images" / "IMG_0.jpg")
+    with pytest.raises(SceneError, match="2 photos are named IMG_0"):
+        find_pictures(scene, "labels")
+
+
+def test_labels_of_photos_that_the_scene_holds_out_are_not_learnt_from(scene):
+    """As in training: `test_filenames` hold out, `label_path` names a label file."""
+    shutil.move(scene / "labels" / "IMG_0.png", scene / "drawn.png")
+    frames = [{"file_path": f"images/IMG_{number}.png"} for number in range(4)]
+    frames[0]["label_path"] = "drawn.png"
+    transforms = scene / "transforms.json"
+    transforms.write_text(json.dumps({"frames": frames, "test_filenames": ["images/IMG_1.png"]}))
+    pictures, _ = find_pictures(scene, "labels")
+    assert [picture.name for picture in pictures if picture.label is not None] == ["IMG_0"] and len(pictures) == 4
+    transforms.write_text("[")
+    with pytest.raises(SceneError, match="Cannot read .*transforms.json"):
+        find_pictures(scene, "labels")
+
+
+def test_a_picture_beside_a_town_is_not_taken_for_its_photos(small_town, tmp_path):
+    town = tmp_path / "town"
+    shutil.copytree(small_town, town)
+    Image.fromarray(photo(0)).save(town / "contact-sheet.png")
+    Image.fromarray(photo(0)).save(town / "picture.png")
+    assert len(find_pictures(town, "labels")[0]) == len(find_pictures(small_town, "labels")[0])
+
+
+def test_photos_that_cannot_be_mapped_are_told(scene, monkeypatch):
+    deep = scene / "images" / "IMG_9.png"
+    Image.fromarray(np.full((64, 96), 40_000, dtype=np.uint16)).save(deep)
+    with pytest.raises(SceneError, match="IMG_9.png has more than 8 bits"):
+        find_pictures(scene, "labels")
+    deep.unlink()
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(SceneError, match="too large for a photo"):
+        find_pictures(scene, "labels")
+
+
+def test_what_the_eye_is_worth_is_told(ns, scene, tmp_path):
+    assert "names" in segment(ns, scene, tmp_path / "out") and "% rightly" in segment(ns, scene, tmp_path / "other")
+    assert "little" in what_skill_means(0.5, True) and "little" not in what_skill_means(0.9, True)
+    assert "could not be tried" in what_skill_means(1.0, False)
+
+
+def test_classes_of_a_built_in_palette(scene):
+    (scene / "classes.json").unlink()
+    with pytest.raises(SceneError, match="choose --palette among"):
+        find_pictures(scene, "labels")
+    assert len(find_pictures(scene, "labels", palette="google-earth")[1]) == 5
 
 
 def test_what_is_missing_is_told(ns, scene, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import torch
 from runs import load, same, snapshot
 
@@ -11,6 +13,7 @@ from nerfseg_ns.semantics.fusion import Fusion
 from nerfseg_ns.semantics.height_opinion import HeightOpinion, HeightOpinionConfig
 from nerfseg_ns.semantics.taught_field import FieldEyeConfig
 from nerfseg_ns.training.stages import Stage
+from nerfseg_ns.training.teaching import Teacher
 
 
 def test_trust_rises_with_skill():
@@ -104,7 +107,7 @@ def test_the_eye_waits_until_labels_can_be_seen(small_town, make_trainer, step_t
     assert "taught_f2s_loss" in step_trainer(trainer, range(3, 5)) and eye.is_learnt
 
 
-def test_it_teaches_where_no_rays_are_kept_and_no_photo_is_unlabelled(small_town, make_trainer, step_trainer):
+def test_it_teaches_where_no_rays_are_kept_and_it_is_sure_of_nothing(small_town, make_trainer, step_trainer):
     def change(config):
         with_eye(config)
         config.pipeline.labelled_rays.max_megabytes = 0
@@ -116,12 +119,48 @@ def test_it_teaches_where_no_rays_are_kept_and_no_photo_is_unlabelled(small_town
     assert "taught_f2s_loss" in losses and len(drawn) == 30 and drawn.labels.dtype == torch.int64
 
 
-def test_an_eye_without_skill_has_no_say(small_town, make_trainer, step_trainer):
+def test_all_photos_may_be_labelled(small_town, make_trainer, step_trainer, tmp_path):
+    """Nothing is left that the eye could teach: the field learns from the user's labels twice."""
+    scene = tmp_path / "scene"
+    shutil.copytree(small_town, scene)
+    labelled = {path.stem for path in (scene / "train" / "label").iterdir()}
+    for folder in (scene / "train").iterdir():
+        for path in folder.iterdir():
+            if path.stem not in labelled:
+                path.unlink()
+    trainer = make_trainer(scene, 1, 3, change=with_eye)
+    losses = step_trainer(trainer, range(3))
+    model = trainer.pipeline.model
+    assert "taught_f2s_loss" in losses and model.height.is_learnt and len(model.taught.draw(30)) == 30
+
+
+def test_heights_have_their_photos_without_a_teaching_eye(small_town, make_trainer, step_trainer):
     def change(config):
         with_eye(config)
-        config.pipeline.model.eye.least_skill, config.pipeline.model.eye.full_skill = 1.0, 1.0
+        config.pipeline.model.eye.photos = 0
 
     trainer = make_trainer(small_town, 1, 3, change=change)
+    step_trainer(trainer, range(3))
+    found = Teacher(trainer.pipeline.model, trainer.pipeline.datamanager, 1024)._look(teaches=False)
+    assert trainer.pipeline.model.height.is_learnt and found is not None and found.seen is None
+
+
+def without_skill(config):
+    with_eye(config)
+    config.pipeline.model.eye.least_skill, config.pipeline.model.eye.full_skill = 1.0, 1.0
+
+
+def test_an_eye_without_skill_is_not_tried_again(small_town, make_trainer, step_trainer, monkeypatch):
+    trainer = make_trainer(small_town, 1, 3, change=without_skill)
+    step_trainer(trainer, range(3))
+    trainer.save_checkpoint(2)
+    resumed = make_trainer(small_town, 1, 3, change=without_skill, load_dir=trainer.checkpoint_dir, timestamp="again")
+    monkeypatch.setattr(resumed.pipeline.model.eye, "learn", None)
+    assert "f2s_loss" in step_trainer(resumed, range(3, 4))
+
+
+def test_an_eye_without_skill_has_no_say(small_town, make_trainer, step_trainer):
+    trainer = make_trainer(small_town, 1, 3, change=without_skill)
     losses = step_trainer(trainer, range(3))
     model = trainer.pipeline.model.eval()
     assert "taught_f2s_loss" not in losses and model.fusion.trust == 0 and model.fusion.fields == [model.semantics]

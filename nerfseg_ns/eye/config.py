@@ -9,6 +9,8 @@ from nerfseg_ns.errors import Problems, SceneError
 NO_BACKBONE = "none"
 DEFAULT_BACKBONE = "efficientnet-lite0"
 TIMM_PREFIX = "timm/"
+LEAST_SKILL = 0.65
+"""Share of labelled pixels, named without learning from their part of the photo, up to which an eye tells little."""
 COUNTS = ("side", "least_side", "decoders", "steps", "crops", "copies", "max_copies", "trial_pixels")
 """Options that are whole numbers from 1 on."""
 

@@ -52,8 +52,11 @@ class Eye(nn.Module):
         num_classes: number of classes.
 
     Attributes:
-        skill: share of labelled pixels that are named rightly without having learnt from their part of the photo.
-        is_learnt: whether it has learnt labels, in this run or the one that it was loaded from.
+        skill: share of labelled pixels that are named rightly without having learnt from their part of the photo; 1
+            where that could not be measured.
+        is_measured: whether `learn` could measure it.
+        has_looked: whether it was shown labels, in this run or the one that it was loaded from.
+        is_learnt: whether it has learnt them; one of little skill need not.
 
     Raises:
         SceneError: an option makes no sense, or the backbone's weights cannot be had.
@@ -63,11 +66,13 @@ class Eye(nn.Module):
         super().__init__()
         config.check()
         self.config, self.num_classes = config, num_classes
-        backbone = load_backbone(config.backbone)
+        backbone = load_backbone(config.backbone, "cpu")
         decoders = [PyramidDecoder(backbone, num_classes) for _ in range(config.decoders)]
         self.decoders = nn.ModuleList(decoders).eval().requires_grad_(False)
         self.register_buffer("skill", torch.ones(()))
         self.register_buffer("is_learnt", torch.zeros((), dtype=torch.bool))
+        self.register_buffer("has_looked", torch.zeros((), dtype=torch.bool))
+        self.is_measured = False
 
     @property
     def backbone(self) -> Backbone:
@@ -85,6 +90,8 @@ class Eye(nn.Module):
                 "[yellow]The trained eye of this run is of an earlier version: it has no say, nor has the field that "
                 "it taught, until stage 2 is trained on. Train it anew with --stage1-from and this run's folder."
             )
+        if f"{prefix}is_learnt" in state_dict:  # a run of an earlier version does not know whether it looked
+            state_dict.setdefault(f"{prefix}has_looked", state_dict[f"{prefix}is_learnt"].clone())
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def train(self, mode: bool = True) -> Eye:
@@ -96,7 +103,7 @@ class Eye(nn.Module):
         """Learns the classes from labelled photos, anew.
 
         Args:
-            pictures: at least one, with at least one labelled pixel in all.
+            pictures: at least one, with at least one labelled pixel in all; each is asked for once.
             seed: of all that is random.
             least_skill: an eye of this skill or less is not asked for anything, and need learn nothing more.
 
@@ -104,14 +111,17 @@ class Eye(nn.Module):
             SceneError: no pixel is labelled.
         """
         generator = torch.Generator().manual_seed(seed)
-        chosen = [pictures[place] for place in spread(len(pictures), min(len(pictures), self.config.max_copies))]
-        copies = [copy for picture in chosen for copy in self._see(picture, generator, len(chosen))]
+        chosen = spread(len(pictures), min(len(pictures), self.config.max_copies))
+        copies = [copy for place in chosen for copy in self._see(pictures[place], generator, len(chosen))]
         copies = [copy for copy in copies if (copy.labels != IGNORE_INDEX).any()]
         if not copies:
             raise SceneError("No pixel of the labelled photos is labelled, so that the eye has nothing to learn from.")
         most = max(1, self.config.trial_pixels // (len(copies) * self.num_classes))
         pixels = SeenPixels.join([SeenPixels.of(copy, most, generator) for copy in copies])
-        self.skill.fill_(find_skill(pixels, self.num_classes, seed))
+        skill = find_skill(pixels, self.num_classes, seed)
+        self.is_measured = skill is not None
+        self.skill.fill_(skill if self.is_measured else 1.0)
+        self.has_looked.fill_(True)
         self.is_learnt.fill_(float(self.skill) > least_skill)
         if not self.is_learnt:
             return

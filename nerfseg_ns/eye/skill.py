@@ -5,6 +5,8 @@ Tried with a small classifier of single pixels: it learns in seconds, and the qu
 
 from __future__ import annotations
 
+from typing import Optional
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
@@ -19,7 +21,7 @@ HIDDEN, DROPOUT = 64, 0.2
 STEPS, BATCH = 300, 512
 
 
-def find_skill(seen: SeenPixels, num_classes: int, seed: int) -> float:
+def find_skill(seen: SeenPixels, num_classes: int, seed: int) -> Optional[float]:
     """Share of the labelled pixels that are named rightly after learning from other parts of the photos.
 
     Few pixels are taken of each class, so that all classes count about alike.
@@ -30,7 +32,7 @@ def find_skill(seen: SeenPixels, num_classes: int, seed: int) -> float:
         seed: of all that is random.
 
     Returns:
-        0 to 1; 1 where the labels lie in one part only, so that nothing can be tried.
+        0 to 1; None where the labels lie in one part only, so that nothing can be tried.
     """
     mean, deviation = seen.scale
     features = (seen.features - mean) / deviation
@@ -41,7 +43,7 @@ def find_skill(seen: SeenPixels, num_classes: int, seed: int) -> float:
         if own.any() and known.any():
             classifier = _learn(features[own], seen.labels[own], num_classes, seed)
             right.append(_is_right(classifier, features, seen.labels, known))
-    return float(torch.cat(right).float().mean()) if right else 1.0
+    return float(torch.cat(right).float().mean()) if right else None
 
 
 def _learn(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Optional
+from typing import Literal, Optional
 
 from nerfseg_ns.errors import Problems, SceneError
 from nerfseg_ns.eye.config import NO_BACKBONE, EyeConfig
@@ -22,6 +22,10 @@ class SegmentConfig:
     too. Without it, photos are seen one by one, and need no poses."""
     label_folder: str = "labels"
     """Folder of the label files, below the scene's folder."""
+    palette: Literal["auto", "carla-mvs-20", "carla-older", "carla-newer", "google-earth"] = "auto"
+    """Classes of a scene without a classes.json."""
+    label_encoding: Literal["auto", "index", "rgb", "bgr"] = "auto"
+    """How label PNGs encode classes."""
     seed: int = 0
     """Of all that is random."""
     eye: EyeConfig = field(default_factory=EyeConfig)
@@ -41,6 +45,10 @@ class SegmentConfig:
             problems.add(SceneError("No scene is named; give its folder, or the config.yml of a run (--load-config)."))
         if scene is not None and not scene.is_dir():
             problems.add(SceneError(f"There is no folder {scene}. Name the folder that holds images/ and labels/."))
+        if scene is not None and self.output_dir.expanduser().resolve() == scene.resolve():
+            problems.add(
+                SceneError(f"{scene} is the scene itself: maps would lie over its labels. Give another --output-dir.")
+            )
         if self.load_config is not None and not self.load_config.is_file():
             problems.add(SceneError(f"There is no file {self.load_config}. Name the config.yml of a trained run."))
         if self.load_config is None and self.eye.backbone == NO_BACKBONE:

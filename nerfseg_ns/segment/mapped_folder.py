@@ -1,11 +1,15 @@
-"""The folder of label maps: three files a photo, each written whole; a run that was interrupted goes on."""
+"""The folder of label maps: three files a photo, each written whole; a run that was interrupted goes on.
+
+What is written is noted, so that a label map that was corrected by hand is told from one that may be made anew.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Tuple
+from typing import Dict, Tuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -32,6 +36,8 @@ class MappedFolder:
     table: ClassTable
     digest: str
     """Of all that the maps depend on."""
+    written: Dict[str, str] = field(default_factory=dict)
+    """By photo the digest of its label map, as it was written."""
 
     def open(self) -> None:
         """Makes the folder, or takes up an earlier one. What another state of labels or options made does not count.
@@ -48,15 +54,35 @@ class MappedFolder:
                 "give another --output-dir. Nothing in it was touched."
             )
         try:
-            if facts.is_file() and _digest(facts) != self.digest:
-                for name in PARTS:
-                    for path in self.folder.glob(f"{name}/*.{PARTS[name]}"):
-                        path.unlink()
+            if facts.is_file():
+                self._take_up(_read_facts(facts))
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_text(facts, json.dumps({"digest": self.digest, "classes": list(self.table.names)}, indent=1) + "\n")
+            self._note()
             ClassTable(self.table.names, self.table.colors).save(self.folder / "classes.json")
         except OSError as error:
             raise SceneError(f"Cannot write {self.folder}: {error.strerror or error}. Choose another place.") from error
+
+    def _take_up(self, earlier: dict) -> None:
+        """Goes on with earlier maps; those of another state of labels or options are taken away."""
+        written = earlier.get("written", {})
+        if earlier.get("digest") == self.digest:
+            self.written.update(written)
+            return
+        maps = sorted(self.folder.glob(f"labels/*.{PARTS['labels']}"))
+        changed = [path for path in maps if written.get(path.stem) != _digest_of_file(path)]
+        if changed:
+            raise SceneError(
+                f"{changed[0]} ({len(changed)} such) is not as it was written, and the labels or options have changed, "
+                "so that all maps are to be made anew. Nothing was touched: give another --output-dir. What you "
+                "corrected by hand counts as a label where it lies in the scene's label folder."
+            )
+        for name in written:
+            for path in self.files(name):
+                path.unlink(missing_ok=True)
+
+    def _note(self) -> None:
+        facts = {"digest": self.digest, "classes": list(self.table.names), "written": self.written}
+        write_text(self.folder / FACTS, json.dumps(facts, indent=1) + "\n")
 
     def files(self, name: str) -> Tuple[Path, Path, Path]:
         """Label map, confidence and overlay of a photo."""
@@ -86,12 +112,26 @@ class MappedFolder:
         confidence = (np.where(given, 1.0, found.confidence) * 255).round().clip(0, 255).astype(np.uint8)
         colours = self.table.color_array[labels]
         overlay = (photo * (1 - OPACITY) + colours * OPACITY).round().astype(np.uint8)
+        self.written[name] = _digest(labels)
+        self._note()  # before they are written: what an interruption leaves is known
         for path, pixels in zip(self.files(name), (labels, confidence, overlay)):
             write_whole(path, lambda beside, pixels=pixels: Image.fromarray(pixels).save(beside, quality=90))
 
 
-def _digest(facts: Path) -> str:
+def _read_facts(path: Path) -> dict:
     try:
-        return json.loads(facts.read_text(encoding="utf-8")).get("digest", "")
-    except (OSError, ValueError, AttributeError):
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def _digest(labels: UInt8[ndarray, "height width"]) -> str:
+    return hashlib.sha256(labels.tobytes()).hexdigest()
+
+
+def _digest_of_file(path: Path) -> str:
+    try:
+        return _digest(np.asarray(Image.open(path)))
+    except (OSError, ValueError, SyntaxError):
         return ""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Dict
+
+from nerfseg_ns.errors import SceneError
 
 
 def name_photos(photos: Sequence[Path]) -> Dict[Path, str]:
@@ -14,12 +17,19 @@ def name_photos(photos: Sequence[Path]) -> Dict[Path, str]:
         photos: all different.
 
     Returns:
-        By photo its stem; where two have the same, all have as many of their folders' names before it as it takes, as
-        in `train_rgb_0001`.
+        By photo its stem, with the suffix where two of a folder differ in nothing else (`0001_jpg`, `0001_png`); where
+        two have the same, all have as many of their folders' names before it as it takes, as in `train_rgb_0001`.
+
+    Raises:
+        SceneError: no such names tell all photos apart.
     """
-    depth = 1
-    while True:
-        names = {photo: "_".join([*photo.parts[-depth:-1], photo.stem]) for photo in photos}
-        if len(set(names.values())) == len(names) or depth > max(len(photo.parts) for photo in photos):
-            return names
-        depth += 1
+    twins = Counter(photo.with_suffix("") for photo in photos)
+    stems = [photo.stem if twins[photo.with_suffix("")] == 1 else photo.name.replace(".", "_") for photo in photos]
+    folders = [photo.relative_to(photo.anchor).parts[:-1] for photo in photos]
+    for depth in range(1 + max(map(len, folders), default=0)):
+        names = ["_".join([*parts[max(0, len(parts) - depth) :], stem]) for parts, stem in zip(folders, stems)]
+        if len(set(names)) == len(names):
+            return dict(zip(photos, names))
+    name, _ = Counter(names).most_common(1)[0]
+    alike = [str(photo) for photo, other in zip(photos, names) if other == name]
+    raise SceneError(f"What is made of {alike[0]} and {alike[1]} would have one name, {name}. Rename one of them.")

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from nerfseg_ns.errors import SceneError
-from nerfseg_ns.eye.config import NO_BACKBONE, EyeConfig
+from nerfseg_ns.eye.config import LEAST_SKILL, NO_BACKBONE, EyeConfig
 from nerfseg_ns.geometry.base import LevelLayout
 from nerfseg_ns.semantics.frozen_rays import FrozenRays
 from nerfseg_ns.semantics.semantic_stage import SemanticStage, SemanticStageConfig
@@ -43,7 +43,7 @@ class FieldEyeConfig(EyeConfig):
     taught the field already: more than 0 gains little, and makes each frame slower."""
     own_weight: float = 0.25
     """How much the stage that has learnt from the user's labels alone counts beside the taught one, which counts 1."""
-    least_skill: float = 0.65
+    least_skill: float = LEAST_SKILL
     """Share of labelled pixels, named without having learnt from their part of the photo, up to which the eye is not
     trusted: it then has no say, as in made-up scenes, whose surfaces are nothing that its network knows."""
     full_skill: float = 0.8

@@ -14,8 +14,9 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from nerfseg_ns.data.datamanager import LabelledDataManager
-from nerfseg_ns.data.labelled_pictures import labelled_pictures
+from nerfseg_ns.data.labelled_pictures import LabelledPictures
 from nerfseg_ns.data.taught_rays import SceneRays, TaughtRays
+from nerfseg_ns.eye.eye import Eye
 from nerfseg_ns.geometry.ground import surface_points
 from nerfseg_ns.model import NerfSegModel
 from nerfseg_ns.semantics.frozen_rays import FrozenRays
@@ -23,6 +24,8 @@ from nerfseg_ns.semantics.height_opinion import HeightOpinion
 from nerfseg_ns.semantics.opinions import opinion
 from nerfseg_ns.training.data_parallel import shared_seed
 
+HEIGHT_PHOTOS = 48
+"""Unlabelled photos that show where the ground is, where no eye looks at them."""
 HEIGHT_DRAWS, HEIGHT_RAYS = 16, 4096
 """Labelled rays whose heights are looked at: so many times so many, at random."""
 
@@ -42,7 +45,7 @@ class Teacher:
     def ready(self) -> None:
         """Does all of it."""
         model = self.model
-        if model.eye is not None and not model.eye.is_learnt:
+        if model.eye is not None and not model.eye.has_looked:
             self._open_eye()
         teaches = model.fusion.is_taught
         measures = model.height is not None and not model.height.is_learnt
@@ -57,11 +60,8 @@ class Teacher:
     def _open_eye(self) -> None:
         eye, start = self.model.eye, time.time()
         self.model.viewer_stage.content += "\n\nThe trained eye learns the labels; the view stands still for a minute."
-        eye.learn(labelled_pictures(self.manager.train_dataset), shared_seed(), self.model.config.eye.least_skill)
-        CONSOLE.log(
-            f"The eye has learnt the labels in {time.time() - start:.0f} s. Of labels that it did not learn from it "
-            f"names {100 * float(eye.skill):.0f} % rightly, and is trusted to {100 * self.model.fusion.trust:.0f} %."
-        )
+        eye.learn(LabelledPictures(self.manager.train_dataset), shared_seed(), self.model.config.eye.least_skill)
+        CONSOLE.log(f"{_what_it_knows(eye, self.model.fusion.trust)} ({time.time() - start:.0f} s).")
 
     def _look(self, teaches: bool) -> Optional[SceneRays]:
         """Rays of unlabelled photos, with what the eye sees there if it teaches."""
@@ -71,7 +71,7 @@ class Teacher:
             self.manager.train_ray_generator,
             model.freeze_rays,
             (lambda image: model.eye.probabilities(image, turns=1)) if teaches else None,
-            photos=eye.photos,
+            photos=eye.photos if teaches else HEIGHT_PHOTOS,
             count=eye.rays if teaches else model.config.height.rays,
             rays_per_chunk=self.rays_per_chunk,
         )
@@ -111,6 +111,18 @@ class Teacher:
         if self.manager.labelled_rays is not None:
             return self.manager.labelled_rays.draw(count)[0]
         return self.model.freeze_rays(*self.manager.draw_train()).map(lambda tensor: tensor[:count])
+
+
+def _what_it_knows(eye: Eye, trust: float) -> str:
+    if not eye.is_learnt:
+        return f"The trained eye names {100 * float(eye.skill):.0f} % of labels that it did not see: it has no say"
+    told = "The eye has learnt the labels"
+    if not eye.is_measured:
+        return f"{told}; how well, could not be tried: all labels lie close together. It is trusted wholly"
+    return (
+        f"{told}. Of labels that it did not learn from it names {100 * float(eye.skill):.0f} % rightly, and is trusted "
+        f"to {100 * trust:.0f} %"
+    )
 
 
 def _surface(rays: FrozenRays) -> Float[Tensor, "rays 3"]:

@@ -31,7 +31,7 @@ class PyramidNetwork(nn.Module):
 
     def __init__(self, num_classes: int, channels: int) -> None:
         super().__init__()
-        backbone = load_backbone(DEFAULT_BACKBONE)
+        backbone = load_backbone(DEFAULT_BACKBONE, "cpu")
         self.encoder = deepcopy(backbone.network).requires_grad_(True)
         self.pyramid = FeaturePyramidNetwork(list(backbone.channels), channels)
         self.head = nn.Sequential(
