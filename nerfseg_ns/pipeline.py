@@ -13,14 +13,14 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from nerfseg_ns.data.datamanager import LabelledDataManager, LabelledDataManagerConfig
 from nerfseg_ns.data.labelled_crops import LabelledCrops
 from nerfseg_ns.data.labelled_pixels import LabelledPixels
-from nerfseg_ns.data.labelled_rays import LabelledRays, LabelledRaysConfig
+from nerfseg_ns.data.labelled_rays import LabelledRays, LabelledRaysConfig, RenderedRays
 from nerfseg_ns.data.rendered_windows import WindowRenderer
+from nerfseg_ns.data.semantic_batches import RaySource, SemanticBatches
 from nerfseg_ns.errors import SceneError, show_plainly
 from nerfseg_ns.evaluation.shared_views import own_views, put_together
 from nerfseg_ns.model import NerfSegModel, NerfSegModelConfig
-from nerfseg_ns.semantics.colour_context import ColourContextConfig
 from nerfseg_ns.training.callback import staged_callback
-from nerfseg_ns.training.data_parallel import data_parallel
+from nerfseg_ns.training.data_parallel import data_parallel, shared_seed
 from nerfseg_ns.training.stages import Stage, StageScheduleConfig
 from nerfseg_ns.training.teaching import Teacher
 from nerfseg_ns.utils.ffmpeg import ensure_ffmpeg
@@ -101,17 +101,31 @@ class NerfSegPipeline(VanillaPipeline):
     def ready_labels(self) -> None:
         """Before the first step of stage 2, readies the labels for all its steps, and once its own labels have been
         learnt for a while, what the eye teaches; afterwards does nothing."""
-        context = self.model.colour_context
-        if context is not None and context.draw is None and self.model.stage is Stage.SEMANTIC:
-            context.draw = self._context_crops(context.config).draw
-        self._keep_labelled_rays()
-        if self.model.stage is Stage.SEMANTIC and self._is_eye_due and self._taught_of is not self.datamanager:
+        if self.model.stage is Stage.IMPLICIT:
+            return
+        if self.datamanager.semantic_batches is None:
+            self.datamanager.semantic_batches = SemanticBatches(
+                self._labelled_rays(), self._context_crops(), shared_seed()
+            )
+        if self._is_eye_due and self._taught_of is not self.datamanager:
             Teacher(self.model, self.datamanager, self.config.labelled_rays.rays_per_chunk).ready()
             self._taught_of = self.datamanager
 
-    def _context_crops(self, config: ColourContextConfig) -> LabelledCrops:
-        """Pieces of labelled photos, a share of them as the learnt scene shows them."""
-        manager = self.datamanager
+    def _labelled_rays(self) -> RaySource:
+        """Rays with the user's labels, kept where there is memory for them."""
+        manager, config = self.datamanager, self.config.labelled_rays
+        if config.max_megabytes == 0:
+            return RenderedRays(self.model.freeze_rays, manager.draw_train)
+        pixels = LabelledPixels(manager.train_dataset, manager.train_ray_generator)
+        kept = LabelledRays(config, pixels, self.model.freeze_rays, manager.draw_train)
+        CONSOLE.log(kept.describe())
+        return kept
+
+    def _context_crops(self) -> Optional[LabelledCrops]:
+        """Pieces of labelled photos, a share of them as the learnt scene shows them, if the model looks at such."""
+        if self.model.colour_context is None:
+            return None
+        manager, config = self.datamanager, self.model.colour_context.config
         crops = manager.labelled_crops(config.crops, config.crop_size)
         if config.rendered_share > 0 and config.rendered_pixels > 0:
             renderer = WindowRenderer(
@@ -120,18 +134,6 @@ class NerfSegPipeline(VanillaPipeline):
             crops.rendered = renderer.windows(config.rendered_pixels, config.crop_size)
             crops.rendered_share = config.rendered_share
         return crops
-
-    def _keep_labelled_rays(self) -> None:
-        manager, config = self.datamanager, self.config.labelled_rays
-        if manager.labelled_rays is not None or self.model.stage is Stage.IMPLICIT or config.max_megabytes == 0:
-            return
-        manager.labelled_rays = LabelledRays(
-            config,
-            LabelledPixels(manager.train_dataset, manager.train_ray_generator),
-            self.model.freeze_rays,
-            manager.draw_train,
-        )
-        CONSOLE.log(manager.labelled_rays.describe())
 
     def read_labels_again(self) -> LabelledDataManager:
         """The scene's photos and labels as their files have them now; takes nothing of them yet.

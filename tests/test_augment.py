@@ -84,8 +84,8 @@ def test_mapped_labels_are_those_of_the_photos_own_colours(made, dataset, fast_p
     assert len(mapped) == 12
     for item in mapped[:3]:
         index = train.image_filenames.index(Path(item["photo"]))
-        with model.scoring():
-            outputs = model.get_outputs_for_camera(train.cameras[index : index + 1])
+        with model.keeping_ray_features():
+            outputs = model.get_view(train.cameras[index : index + 1])
         chances = model.classify_observed(outputs, train.get_data(index)["image"]).softmax(-1)
         sure, expected = (values.numpy() for values in chances.max(-1))
         confidence = pixels(made[0] / "confidence" / f"{item['name']}.png")
@@ -105,12 +105,12 @@ def test_rendered_views_lie_between_the_photos(made, dataset, fast_pipeline):
     assert len(novel) == NOVEL_VIEWS
     for item, view in zip(novel, views_between(train.cameras, NOVEL_VIEWS)):
         assert item["between"] == [str(train.image_filenames[position]) for position in view.between]
-        outputs = fast_pipeline.model.get_outputs_for_camera(view.camera)
+        outputs = fast_pipeline.model.get_view(view.camera)
         image = pixels(made[0] / "images" / f"{item['name']}.png")
         assert np.abs(image - 255 * outputs["rgb"].clamp(0, 1).numpy()).max() < 1
         labels = pixels(made[0] / "labels" / f"{item['name']}.png")
         sure = labels != IGNORE_INDEX
-        assert (labels == label_map(outputs, train.label_maps))[sure].mean() > 0.999
+        assert (labels == label_map(outputs))[sure].mean() > 0.999
 
 
 # Parts

@@ -174,7 +174,7 @@ def test_only_labels_that_may_be_seen_are_learnt(name, trained, scene):
     manager = trained(name).session.trainer.pipeline.datamanager
     assert list(manager.train_dataset.label_maps.labelled) == scene.labelled_views
     assert len(scene.labelled_views) == NUM_LABELLED
-    manager.labelled_rays = None  # which would be drawn from without their photos' numbers
+    manager.semantic_batches = None  # which would be drawn from without their photos' numbers
     for _ in range(5):
         rays, batch = manager.next_train(0)
         labelled = batch["semantics"][:, 0] != IGNORE_INDEX

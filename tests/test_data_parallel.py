@@ -55,7 +55,7 @@ def observe_stages(local_rank: int, world_size: int, config: StagedTrainerConfig
         seen[stage.value] = {"before": before, **observe_step(trainer, first + STEPS - 1)}
     drawn = [pipeline.datamanager.draw_train()[1]["indices"] for _ in range(50)]
     seen["drawn"] = set(map(tuple, torch.cat(drawn).tolist()))
-    seen["kept"] = getattr(pipeline.datamanager.labelled_rays, "kept", None)
+    seen["kept"] = getattr(pipeline.datamanager.semantic_batches.rays, "kept", None)
     seen["evaluation"] = observe_evaluation(pipeline)
     seen["sparse_rays"] = getattr(pipeline.model.geometry, "sparse_rays", None)
     torch.save(seen, config.output_dir / f"rank-{global_rank}.pt")
@@ -84,8 +84,6 @@ def observe_step(trainer: StagedTrainer, step: int) -> dict:
     alone = torch.autograd.grad(sum(losses.values()), list(learning.values()))
     pipeline._model = wrapped
     torch.set_rng_state(numbers)
-    if model.stage is Stage.SEMANTIC and model.colour_context is not None:
-        model.colour_context.next_draw -= 1  # the same pieces of photos again
     trainer.train_iteration(step)
     return {
         "losses": set(losses),

@@ -8,7 +8,6 @@ from test_semantics import losses_of, rendered_levels
 
 from nerfseg_ns.geometry.base import LevelLayout, RaySegment
 from nerfseg_ns.labels.classes import IGNORE_INDEX
-from nerfseg_ns.semantics.ensemble import SemanticEnsemble
 from nerfseg_ns.semantics.losses import class_weights, label_loss, undo_smoothing
 from nerfseg_ns.semantics.semantic_stage import SemanticStage, SemanticStageConfig
 
@@ -30,9 +29,24 @@ def rays_of(levels: list, rays: list) -> list:
     return [[part(segment) for segment in level.segments] for level in levels]
 
 
-def test_a_single_head_is_the_plain_stage():
-    assert type(make(1)) is SemanticStage
-    assert type(make(3)) is SemanticEnsemble and len(make(3).members) == 3
+def test_a_stage_has_as_many_members_as_heads():
+    assert [len(make(heads).members) for heads in (1, 3)] == [1, 3]
+
+
+def test_logits_of_a_single_head_are_its_members():
+    stage, level, colour = make(1).eval(), rendered_levels(rays=7)[-1], torch.rand(7, 3)
+    alone = stage.members[0].classify(*stage.render_features(level), colour)
+    assert torch.equal(stage.classify(*stage.render_features(level), colour), alone)
+
+
+def test_checkpoints_of_version_0_1_have_no_member_where_there_is_one_head():
+    """Their modules are named `levels.*`, those of several heads `members.N.levels.*`, as now."""
+    stage, other = make(1), make(1)
+    torch.nn.init.ones_(other.members[0].levels[0].seg_mlps[0].remap.weight)
+    older = {f"stage.{name.removeprefix('members.0.')}": values for name, values in other.state_dict().items()}
+    assert not any("members" in name for name in older)
+    torch.nn.ModuleDict({"stage": stage}).load_state_dict(older)
+    assert all(torch.equal(now, then) for now, then in zip(stage.parameters(), other.parameters(), strict=True))
 
 
 def test_probabilities_are_the_members_mean():
@@ -42,7 +56,7 @@ def test_probabilities_are_the_members_mean():
     expected = torch.zeros(7, 5)
     for member in stage.members:
         for ray in range(7):
-            logits = member.classify(*member.render_features(level), colour)[ray]
+            logits = member.classify(member.render_features(level.segments), transmittances, colour)[ray]
             expected[ray] += logits.exp() / logits.exp().sum() / 3
     assert torch.allclose(found.exp(), expected, atol=1e-6)
     assert len({float(member.levels[0].seg_mlps[0].remap.weight[0, 0]) for member in stage.members}) == 3

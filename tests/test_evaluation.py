@@ -12,7 +12,6 @@ from PIL import Image
 from nerfseg_ns.evaluation.confusion import confusion_matrix, segmentation_scores
 from nerfseg_ns.evaluation.scores import SegmentationScores
 from nerfseg_ns.evaluation.shared_views import own_views
-from nerfseg_ns.geometry.ground import surface_points
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.make import make_town
@@ -171,9 +170,7 @@ def test_observed_scores_are_those_with_the_photos_colours(test_results, fast_pi
     for camera, batch in views_of(fast_pipeline):
         rays = camera.generate_rays(camera_indices=0, keep_shape=True).flatten()
         level, photo = model.render(rays)[-1], batch["image"]
-        features, transmittances = model.semantics.render_features(level)
-        colours, surface = photo.reshape(-1, 3), surface_points(level.segments)
-        logits = model.fusion.of_rays([features], transmittances, colours, surface, level.accumulation)
+        logits = model.fusion.of_rays(model.fusion.render(level), photo.reshape(-1, 3))
         logits = model.fusion.with_image(logits.view(*photo.shape[:2], -1), photo, is_photo=True)
         predicted += logits.argmax(dim=-1).flatten().tolist()
     expected = slow_scores(predicted, truth_of(small_town).reshape(-1).tolist(), names)
@@ -191,11 +188,27 @@ def test_observed_colours_differ_from_rendered_ones(test_results):
 def test_classifying_with_the_rendered_colour_gives_the_rendered_logits(fast_pipeline):
     model = fast_pipeline.model.eval()
     camera, _ = views_of(fast_pipeline)[0]
-    with model.scoring():
-        outputs = model.get_outputs_for_camera(camera)
+    with model.keeping_ray_features():
+        outputs = model.get_view(camera)
     logits = model.classify_observed(outputs, outputs["rgb"])
-    assert torch.allclose(logits, outputs["semantics_logits"][..., : logits.shape[-1]], atol=2e-3)
-    assert set(model.get_outputs_for_camera(camera)) < set(outputs)  # outside of scoring there is nothing extra
+    torch.testing.assert_close(logits, outputs["semantics_logits"], atol=1e-4, rtol=1e-4)
+    assert set(model.get_view(camera)) < set(outputs)  # otherwise there is nothing extra
+
+
+@torch.no_grad()
+def test_what_is_shown_hardly_differs_from_what_is_computed(fast_pipeline):
+    """Logits have four channels at least and no ties; all else is the same. What is scored is what is computed."""
+    model = fast_pipeline.model.eval()
+    camera, _ = views_of(fast_pipeline)[0]
+    shown, computed = model.get_outputs_for_camera(camera), model.get_view(camera)
+    with model.scoring():
+        scored = model.get_outputs_for_camera(camera)
+    logits = shown.pop("semantics_logits")[..., : len(model.class_names)]
+    assert not torch.equal(logits, computed["semantics_logits"])
+    torch.testing.assert_close(logits, computed["semantics_logits"], atol=1.1e-3, rtol=0)
+    assert shown.keys() | {"semantics_logits"} == computed.keys() < scored.keys()
+    assert all(torch.equal(values, computed[name]) for name, values in shown.items())
+    assert all(torch.equal(values, scored[name]) for name, values in computed.items())
 
 
 def test_psnr_is_the_mean_over_the_views(test_results, rendered_views, small_town):

@@ -181,8 +181,8 @@ def test_a_run_learns_heights_and_its_views_know_them(small_town, make_trainer, 
     trainer.save_checkpoint(6)
     pipeline.eval()
     camera = pipeline.datamanager.eval_dataset.cameras[0:1]
-    with torch.no_grad(), model.scoring():
-        outputs = model.get_outputs_for_camera(camera)
+    with torch.no_grad(), model.keeping_ray_features():
+        outputs = model.get_view(camera)
         observed = model.classify_observed(outputs, outputs["rgb"])
     rays = camera.generate_rays(camera_indices=0, keep_shape=True).flatten()
     with torch.no_grad():

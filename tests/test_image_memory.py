@@ -13,7 +13,7 @@ from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataParserCo
 from nerfstudio.data.scene_box import SceneBox
 from scenes import TABLE, save_image
 
-from nerfseg_ns.data.datamanager import OBSERVED_RGB, LabelledDataManagerConfig
+from nerfseg_ns.data.datamanager import LabelledDataManagerConfig
 from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.data.photo_cache import PhotoCache
 from nerfseg_ns.errors import SceneError
@@ -127,7 +127,6 @@ def test_stage_1_batches_are_nerfstudios_to_the_last_bit(scene, monkeypatch):
         assert our_batch.keys() == batch.keys()
         assert all(torch.equal(our_batch[key], batch[key]) for key in batch)
         assert our_batch["image"].dtype == torch.float32 and our_batch["image"].shape == (RAYS, 3)
-        assert torch.equal(our_rays.metadata[OBSERVED_RGB], batch["image"])
         assert torch.equal(our_rays.directions, rays.directions)
 
 

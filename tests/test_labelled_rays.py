@@ -3,15 +3,21 @@
 import pytest
 import torch
 
-from nerfseg_ns.data.labelled_rays import LabelledRays, LabelledRaysConfig, half_precision, single_precision
+from nerfseg_ns.data.labelled_rays import (
+    LabelledRays,
+    LabelledRaysConfig,
+    RenderedRays,
+    half_precision,
+    single_precision,
+)
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.semantics.frozen_rays import FrozenRays
 
 
 def kept_rays(trainer) -> LabelledRays:
     """The labelled rays of a trainer that has taken a step of stage 2."""
-    rays = trainer.pipeline.datamanager.labelled_rays
-    assert rays is not None
+    rays = trainer.pipeline.datamanager.semantic_batches.rays
+    assert isinstance(rays, LabelledRays)
     return rays
 
 
@@ -89,8 +95,9 @@ def test_draws_are_uniform_and_labelled(small_town, make_trainer, step_trainer):
     step_trainer(trainer, range(2))
     rays = kept_rays(trainer)
     torch.manual_seed(1)
-    drawn, batch = rays.draw(20_000)
-    assert torch.equal(batch["image"], drawn.observed) and torch.equal(batch["semantics"][:, 0], drawn.labels)
+    drawn, (inputs, batch) = rays.draw(20_000), trainer.pipeline.datamanager.semantic_batches.draw(50, step=7)
+    assert torch.equal(batch["image"], inputs.rays.observed)
+    assert torch.equal(batch["semantics"][:, 0], inputs.rays.labels)
     counts = torch.bincount(rays.kept.labels.long()) / len(rays)
     found = torch.bincount(drawn.labels, minlength=len(counts)) / len(drawn)
     assert (counts - found).abs().max() < 0.02
@@ -100,4 +107,6 @@ def test_without_memory_every_batch_is_rendered(small_town, make_trainer, step_t
     trainer = make_trainer(small_town, 2, 4)
     trainer.pipeline.config.labelled_rays = LabelledRaysConfig(max_megabytes=0)
     names = step_trainer(trainer, range(5))
-    assert trainer.pipeline.datamanager.labelled_rays is None and any("f2s" in name for name in names)
+    source = trainer.pipeline.datamanager.semantic_batches.rays
+    assert isinstance(source, RenderedRays) and any("f2s" in name for name in names)
+    assert len(source.draw(30)) == 30 and (source.draw(30).labels != IGNORE_INDEX).all()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nerfseg_ns.data.datamanager import OBSERVED_RGB, LabelledDataManagerConfig
+from nerfseg_ns.data.datamanager import LabelledDataManagerConfig
 from nerfseg_ns.data.pixel_sampler import StagedPixelSampler, StagedPixelSamplerConfig, local_contrast
 from nerfseg_ns.dataparsers.carla_mvs import CarlaMVSDataParserConfig
 from nerfseg_ns.labels.classes import IGNORE_INDEX
@@ -264,14 +264,14 @@ def datamanager(small_town):
 
 
 @pytest.mark.parametrize("stage", list(Stage))
-def test_rays_carry_the_photos_own_colour(datamanager, stage):
+def test_batches_have_the_photos_own_colours(datamanager, stage):
     torch.manual_seed(0)
     datamanager.set_stage(stage)
     for rays, batch, dataset in (
         (*datamanager.next_train(0), datamanager.train_dataset),
         (*datamanager.next_eval(0), datamanager.eval_dataset),
     ):
-        observed = rays.metadata[OBSERVED_RGB]
+        observed = batch["image"]
         assert observed.shape == (256, 3)
         for row in range(0, 256, 5):
             camera, y, x = batch["indices"][row].tolist()

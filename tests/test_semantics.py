@@ -14,7 +14,7 @@ from nerfseg_ns.method_configs.nerfseg import nerfseg
 from nerfseg_ns.method_configs.nerfseg_fast import nerfseg_fast
 from nerfseg_ns.semantics.heads import C2SHead, F2SHead
 from nerfseg_ns.semantics.losses import label_loss
-from nerfseg_ns.semantics.outputs import label_outputs, pending_outputs
+from nerfseg_ns.semantics.outputs import displayable, label_outputs, pending_outputs
 from nerfseg_ns.semantics.position_features import PositionFeatures
 from nerfseg_ns.semantics.ray_convolution import RayConvolution
 from nerfseg_ns.semantics.semantic_stage import SemanticStage, SemanticStageConfig
@@ -86,8 +86,8 @@ def test_geometry_of_nerfseg_has_the_papers_shapes():
 def test_semantic_stage_of_nerfseg_has_the_papers_shapes():
     model = nerfseg.config.pipeline.model
     stage = SemanticStage(model.semantics, model.geometry.setup().levels, CLASSES)
-    assert len(stage.levels) == 2
-    for level, kernel in zip(stage.levels, (3, 5), strict=True):
+    assert len(stage.members[0].levels) == 2
+    for level, kernel in zip(stage.members[0].levels, (3, 5), strict=True):
         assert level.position_features is None
         assert [shapes(mlp) for mlp in level.seg_mlps] == [[(256, 256), (128, 256)]] * 2
         assert [shapes(convolution) for convolution in level.ray_convolutions] == [[(128, 128, kernel)]] * 2
@@ -204,9 +204,10 @@ def test_position_features_tell_places_apart():
     levels, colour = rendered_levels(), torch.rand(6, 3)
     without, with_positions = small_stage(), small_stage(position_resolutions=(8, 16))
     labels = torch.arange(6) % 5
-    assert without.levels[0].seg_mlps[0].remap.in_features == 8 < with_positions.levels[0].seg_mlps[0].remap.in_features
+    plain, placed = (stage.members[0].levels for stage in (without, with_positions))
+    assert plain[0].seg_mlps[0].remap.in_features == 8 < placed[0].seg_mlps[0].remap.in_features
     losses_of(with_positions, levels, colour, labels)["f2s_loss"].backward()
-    for level in with_positions.levels:
+    for level in placed:
         assert all((plane.grad != 0).any() for plane in level.position_features.parameters())
     before = [stage.classify(*stage.render_features(levels[-1]), colour) for stage in (without, with_positions)]
     for segment in levels[-1].segments:
@@ -224,7 +225,7 @@ def test_ray_convolution_refuses_an_even_kernel():
 def test_logits_are_the_segments_logits_dimmed_by_what_lies_before():
     torch.manual_seed(1)
     stage, levels, colour = small_stage(), rendered_levels(), torch.rand(6, 3)
-    level = stage.levels[-1]
+    level = stage.members[0].levels[-1]
     expected = torch.zeros(6, 5)
     for index, segment in enumerate(levels[-1].segments):
         samples = level.ray_convolutions[index](level.seg_mlps[index](segment.features))
@@ -241,7 +242,7 @@ def test_losses_sum_over_the_levels():
     labels = torch.tensor([0, 1, IGNORE_INDEX, 3, 4, 4])
     losses = losses_of(stage, levels, colour, labels)
     f2s = c2s = 0.0
-    for level, rendered in zip(stage.levels, levels, strict=True):
+    for level, rendered in zip(stage.members[0].levels, levels, strict=True):
         features = level.colour_features(colour)
         logits = level.classify(
             level.render_features(rendered.segments), [s.transmittance for s in rendered.segments], features
@@ -270,51 +271,36 @@ def test_label_loss_is_the_mean_over_labelled_rays():
     assert label_loss(logits, labels).item() == pytest.approx((0.126928 + 1.313262) / 2, abs=1e-5)
 
 
-def view(rays: int = 24 * 16) -> tuple:
-    """Colours and unit directions of a view of 16 x 24 pixels, row by row."""
-    y, x = torch.meshgrid(torch.linspace(-0.4, 0.4, 16), torch.linspace(-0.6, 0.6, 24), indexing="ij")
-    directions = torch.stack([x, y, torch.full_like(x, -1)], dim=-1).view(rays, 3)
-    return torch.rand(rays, 3), nn.functional.normalize(directions, dim=-1)
+def view_colours() -> torch.Tensor:
+    """Colours of a view of 16 x 24 pixels."""
+    return torch.rand(16, 24, 3)
 
 
 @pytest.mark.parametrize("num_classes", [1, 2, 3, 4, 20])
 @pytest.mark.parametrize("half_alike", [False, True])
 def test_label_outputs_can_be_shown(num_classes, half_alike):
     torch.manual_seed(num_classes)
-    rgb, directions = view()
-    palette = torch.rand(num_classes, 3)
-    logits = torch.randn(len(rgb), num_classes)
+    rgb, palette, logits = view_colours(), torch.rand(num_classes, 3), torch.randn(16, 24, num_classes)
     if half_alike:
-        logits[: len(logits) // 2] = logits[0]
-    outputs = label_outputs(logits, rgb, directions, palette)
-    shown = (outputs["semantics_colormap"][:, None] == palette).all(dim=-1)
-    assert (shown.sum(dim=-1) == 1).all()  # exactly a colour of the palette, that of the best class but for a tie
-    assert torch.allclose(logits[shown], logits.amax(dim=-1), atol=2.1e-3)
-    assert torch.allclose(outputs["semantics_logits"][:, :num_classes], logits, atol=1.1e-3)
-    assert torch.allclose(outputs["semantics_confidence"][:, 0], logits.softmax(-1).max(-1).values, atol=2e-3)
-    assert_shown(outputs)
-
-
-@pytest.mark.parametrize("num_classes", [2, 5, 20])
-def test_logits_name_the_class_whose_colour_is_shown(num_classes):
-    """Scores are counted from the logits: they must be those of the label images, also where it is a close call."""
-    torch.manual_seed(0)
-    rgb, directions = view()
-    palette = torch.rand(num_classes, 3)
-    outputs = label_outputs(torch.randn(len(rgb), num_classes) * 1e-2, rgb, directions, palette)
-    scored = outputs["semantics_logits"][:, :num_classes].argmax(-1)
-    assert torch.equal(palette[scored], outputs["semantics_colormap"])
+        logits[:8] = logits[0, 0]
+    outputs = label_outputs(logits, rgb, palette)
+    assert torch.equal(outputs["semantics_logits"], logits)
+    assert torch.equal(outputs["semantics_colormap"], palette[logits.argmax(-1)])
+    assert torch.equal(outputs["semantics_confidence"][..., 0], logits.softmax(-1).max(-1).values)
+    shown = displayable(logits)
+    torch.testing.assert_close(shown[..., :num_classes], logits, atol=1.1e-3, rtol=0)
+    assert_shown({**outputs, "semantics_logits": shown})
 
 
 @pytest.mark.parametrize("num_classes", [1, 2, 3, 4, 20])
 def test_pending_outputs_can_be_shown(num_classes):
     torch.manual_seed(0)
-    rgb, directions = view()
-    outputs = pending_outputs(rgb, directions, num_classes)
+    rgb = view_colours()
+    outputs = pending_outputs(rgb, num_classes)
     assert torch.equal(outputs["semantics_overlay"], rgb)
     grey = outputs["semantics_colormap"]
-    assert torch.equal(grey, grey[:, :1].expand(-1, 3))
-    assert_shown(outputs)
+    assert torch.equal(grey, grey[..., :1].expand(-1, -1, 3))
+    assert_shown({**outputs, "semantics_logits": displayable(outputs["semantics_logits"])})
 
 
 def assert_shown(outputs: dict) -> None:
@@ -322,15 +308,15 @@ def assert_shown(outputs: dict) -> None:
     keys = {"semantics_colormap", "semantics_overlay", "semantics_confidence", "semantics_logits"}
     assert set(outputs) == keys
     for name, output in outputs.items():
-        picture = apply_colormap(output.clone().view(16, 24, -1))
+        picture = apply_colormap(output.clone())
         assert picture.shape == (16, 24, 3), name
         assert torch.isfinite(picture).all(), name
         assert picture.min() >= 0 and picture.max() <= 1, name
 
 
 def test_outputs_have_the_same_keys_in_the_same_order_before_and_after():
-    rgb, directions = view()
-    pending = pending_outputs(rgb, directions, 4)
-    known = label_outputs(torch.randn(len(rgb), 4), rgb, directions, torch.rand(4, 3))
+    rgb = view_colours()
+    pending = pending_outputs(rgb, 4)
+    known = label_outputs(torch.randn(16, 24, 4), rgb, torch.rand(4, 3))
     assert list(pending) == list(known)
     assert {key: value.shape for key, value in pending.items()} == {key: value.shape for key, value in known.items()}

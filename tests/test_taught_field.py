@@ -61,19 +61,19 @@ def test_the_eye_teaches_the_field(small_town, make_trainer, step_trainer):
     trainer = make_trainer(small_town, 3, 3, change=with_eye)
     pipeline, model = trainer.pipeline, trainer.pipeline.model
     step_trainer(trainer, range(3))
-    assert model.taught.draw is None and not model.eye.is_learnt
+    assert pipeline.datamanager.semantic_batches is None and not model.eye.is_learnt
     losses = step_trainer(trainer, range(3, 6))
     assert {"f2s_loss", "taught_f2s_loss"} <= set(losses) and model.eye.is_learnt
-    taught = model.taught.draw.__self__
-    assert 0 < len(taught.kept) <= 600 and len(model.taught.draw(40)) == 40
+    draw = pipeline.datamanager.semantic_batches.taught
+    assert 0 < len(draw.__self__.kept) <= 600 and len(draw(40)) == 40
     trainer.save_checkpoint(5)
     saved = load(trainer.base_dir)["pipeline"]
     assert any("eye.decoders" in name for name in saved) and not any("backbone" in name for name in saved)
     pipeline.eval()
     camera = pipeline.datamanager.eval_dataset.cameras[0:1]
     image = pipeline.datamanager.eval_dataset.get_data(0)["image"]
-    with torch.no_grad(), model.scoring():
-        outputs = model.get_outputs_for_camera(camera)
+    with torch.no_grad(), model.keeping_ray_features():
+        outputs = model.get_view(camera)
         seen = model.classify_observed(outputs, image).softmax(-1)
         model.config.eye.weight = model.config.eye.flat_weight = 0.0
         unseen = model.classify_observed(outputs, image).softmax(-1)
@@ -84,7 +84,7 @@ def test_taught_rays_have_the_eyes_labels_at_their_photos_pixels(small_town, mak
     trainer = make_trainer(small_town, 1, 2, change=with_eye)
     step_trainer(trainer, range(2))
     manager, model = trainer.pipeline.datamanager, trainer.pipeline.model
-    kept, dataset = model.taught.draw.__self__.kept, manager.train_dataset
+    kept, dataset = manager.semantic_batches.taught.__self__.kept, manager.train_dataset
     free = [view for view in range(len(dataset)) if view not in dataset.label_maps.labelled]
     images = [dataset.get_data(view)["image"] for view in free]
     colours = torch.cat([image.flatten(0, 1) for image in images])
@@ -115,7 +115,7 @@ def test_it_teaches_where_no_rays_are_kept_and_it_is_sure_of_nothing(small_town,
 
     trainer = make_trainer(small_town, 1, 3, change=change)
     losses = step_trainer(trainer, range(3))
-    drawn = trainer.pipeline.model.taught.draw(30)
+    drawn = trainer.pipeline.datamanager.semantic_batches.taught(30)
     assert "taught_f2s_loss" in losses and len(drawn) == 30 and drawn.labels.dtype == torch.int64
 
 
@@ -130,8 +130,8 @@ def test_all_photos_may_be_labelled(small_town, make_trainer, step_trainer, tmp_
                 path.unlink()
     trainer = make_trainer(scene, 1, 3, change=with_eye)
     losses = step_trainer(trainer, range(3))
-    model = trainer.pipeline.model
-    assert "taught_f2s_loss" in losses and model.height.is_learnt and len(model.taught.draw(30)) == 30
+    assert "taught_f2s_loss" in losses and trainer.pipeline.model.height.is_learnt
+    assert len(trainer.pipeline.datamanager.semantic_batches.taught(30)) == 30
 
 
 def test_heights_have_their_photos_without_a_teaching_eye(small_town, make_trainer, step_trainer):
@@ -177,4 +177,5 @@ def test_a_resumed_run_has_its_eye(small_town, make_trainer, step_trainer):
     assert resumed.pipeline.model.eye.is_learnt
     assert same(snapshot(resumed.pipeline.model.eye), snapshot(trainer.pipeline.model.eye))
     step_trainer(resumed, range(4, 6))
-    assert resumed.pipeline.model.stage is Stage.SEMANTIC and resumed.pipeline.model.taught.draw is not None
+    assert resumed.pipeline.model.stage is Stage.SEMANTIC
+    assert resumed.pipeline.datamanager.semantic_batches.taught is not None

@@ -15,6 +15,7 @@ from torch import Tensor
 from nerfseg_ns.bench.session import Session
 from nerfseg_ns.evaluation.depth import DepthScore, read_true_depth
 from nerfseg_ns.evaluation.scores import SegmentationScores
+from nerfseg_ns.semantics.outputs import LOGITS
 from nerfseg_ns.training.stages import Stage
 
 STRIDES = {"nerfseg-fast": (1, 4)}
@@ -70,6 +71,5 @@ class HeldOut:
         scores, step = SegmentationScores(self.session.model.class_names), self.label_stride
         for view in self.views:
             outputs = self.session.model.get_outputs_for_camera_ray_bundle(view.rays[::step, ::step])
-            logits = outputs["semantics_logits"][..., : self.session.num_classes]
-            scores.add("", logits.argmax(dim=-1).cpu(), view.labels[::step, ::step])
+            scores.add("", outputs[LOGITS].argmax(dim=-1).cpu(), view.labels[::step, ::step])
         return scores.summary()["miou"]

@@ -16,7 +16,9 @@ from torch import Tensor
 
 from nerfseg_ns.bench.say import say
 from nerfseg_ns.bench.timing import seconds_of
+from nerfseg_ns.data.labelled_rays import LabelledRays
 from nerfseg_ns.errors import SceneError
+from nerfseg_ns.semantics.outputs import LOGITS
 from nerfseg_ns.training.checkpoints import find_checkpoint, read_checkpoint
 from nerfseg_ns.training.stages import Stage
 from nerfseg_ns.training.trainer import StagedTrainer, StagedTrainerConfig
@@ -47,11 +49,6 @@ class Session:
             trainer.setup(test_mode="test")
             _run_callbacks(trainer, trainer._start_step, TrainingCallbackLocation.BEFORE_TRAIN_ITERATION)
         return trainer
-
-    @property
-    def num_classes(self) -> int:
-        """Classes of the scene."""
-        return len(self.model.class_names)
 
     def load(self, run: Path, labels: bool = True) -> None:
         """Takes over a trained run.
@@ -86,8 +83,8 @@ class Session:
     @property
     def kept_bytes(self) -> int:
         """Memory of the labelled rays that stage 2 keeps ready; 0 before its first step, or where it keeps none."""
-        rays = self.trainer.pipeline.datamanager.labelled_rays
-        return 0 if rays is None else rays.kept.num_bytes
+        batches = self.trainer.pipeline.datamanager.semantic_batches
+        return batches.rays.kept.num_bytes if batches is not None and isinstance(batches.rays, LabelledRays) else 0
 
     def run_step(self, step: int) -> None:
         """Runs a training step as the training loop does."""
@@ -135,8 +132,7 @@ class Session:
             pipeline.set_step(self.step_of(Stage.SEMANTIC))
         pipeline.eval()
         rays = camera.to(pipeline.device).generate_rays(camera_indices=0, keep_shape=True)[::stride, ::stride]
-        outputs = self.model.get_outputs_for_camera_ray_bundle(rays)
-        return outputs["semantics_logits"][..., : self.num_classes].argmax(dim=-1)
+        return self.model.get_outputs_for_camera_ray_bundle(rays)[LOGITS].argmax(dim=-1)
 
 
 @contextmanager

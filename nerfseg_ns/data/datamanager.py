@@ -18,20 +18,16 @@ from torch import Tensor
 from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.data.guided_sampler import GuidedPixelSampler
 from nerfseg_ns.data.labelled_crops import LabelledCrops
-from nerfseg_ns.data.labelled_rays import LabelledRays
 from nerfseg_ns.data.photo_cache import PhotoCache
 from nerfseg_ns.data.pixel_sampler import StagedPixelSamplerConfig
+from nerfseg_ns.data.semantic_batches import SemanticBatches
 from nerfseg_ns.dataparsers.carla_mvs import CarlaMVSDataParserConfig
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.labels.label_maps import LabelMaps
-from nerfseg_ns.semantics.frozen_rays import FrozenRays
+from nerfseg_ns.semantics.batch import SemanticBatch
+from nerfseg_ns.semantics.guidance import LABELLED
 from nerfseg_ns.training.stages import Stage
-
-OBSERVED_RGB = "observed_rgb"
-"""Key in `RayBundle.metadata` of the photo's own colour at each ray."""
-LABELLED = "labelled"
-"""Key in `RayBundle.metadata` of whether the pixel of each ray is labelled."""
 
 RAYS_PER_BATCH = {"cpu": 1024, "cuda": 4096}
 
@@ -55,13 +51,16 @@ class LabelledDataManagerConfig(VanillaDataManagerConfig):
 
 
 class LabelledDataManager(VanillaDataManager[LabelledDataset]):
-    """Serves pixels of all photos in stage 1 (more of labelled ones, if they guide it) and labelled ones in stage 2,
-    all with the photo's colour.
+    """Serves pixels of all photos in stage 1 (more of labelled ones, if they guide it) and labelled ones in stage 2.
 
     Args:
         config: of the data manager.
         device: where the batches go; it decides the number of rays where the config leaves it open.
         **kwargs: as for nerfstudio's `VanillaDataManager`.
+
+    Attributes:
+        semantic_batches: what stage 2 learns from, once it is ready: rays whose geometry is frozen, with all that goes
+            with them. Till then its batches are labelled pixels of the photos.
     """
 
     config: LabelledDataManagerConfig
@@ -73,7 +72,7 @@ class LabelledDataManager(VanillaDataManager[LabelledDataset]):
                 CONSOLE.log(f"{config.train_num_rays_per_batch} rays a step on {device}.")
         super().__init__(config, device=device, **kwargs)
 
-        self.labelled_rays: Optional[LabelledRays] = None
+        self.semantic_batches: Optional[SemanticBatches] = None
 
     def create_train_dataset(self) -> LabelledDataset:
         outputs = self.train_dataparser_outputs
@@ -111,7 +110,7 @@ class LabelledDataManager(VanillaDataManager[LabelledDataset]):
             is_guided: the labels take part in stage 1.
         """
         if stage is Stage.IMPLICIT:
-            self.labelled_rays = None
+            self.semantic_batches = None
         for prefix in ("train", "eval"):
             sampler = getattr(self, f"{prefix}_pixel_sampler")
             if isinstance(sampler, GuidedPixelSampler):
@@ -163,11 +162,11 @@ class LabelledDataManager(VanillaDataManager[LabelledDataset]):
             for photo, pose in zip(dataset.image_filenames, dataset.cameras.camera_to_worlds)
         }
 
-    def next_train(self, step: int) -> Tuple[Union[RayBundle, FrozenRays], Dict]:
-        if self.labelled_rays is None:
+    def next_train(self, step: int) -> Tuple[Union[RayBundle, SemanticBatch], Dict]:
+        if self.semantic_batches is None:
             return self.draw_train()
         self.train_count += 1
-        return self.labelled_rays.draw(self.get_train_rays_per_batch())
+        return self.semantic_batches.draw(self.get_train_rays_per_batch(), step)
 
     def draw_train(self) -> Tuple[RayBundle, Dict]:
         """Pixels of the photos themselves, drawn at random for the present stage."""
@@ -178,8 +177,7 @@ class LabelledDataManager(VanillaDataManager[LabelledDataset]):
 
 
 def _with_colours(dataset: LabelledDataset, ray_bundle: RayBundle, batch: Dict) -> Tuple[RayBundle, Dict]:
-    """Turns the drawn bytes into colours, for the batch and for the rays, and tells the rays which are labelled."""
+    """Turns the drawn bytes into colours and tells the rays which are labelled."""
     batch["image"] = dataset.colours(batch["image"], batch.get("mask"))
-    ray_bundle.metadata[OBSERVED_RGB] = batch["image"].to(ray_bundle.origins.device)
     ray_bundle.metadata[LABELLED] = (batch["semantics"] != IGNORE_INDEX).to(ray_bundle.origins.device)
     return ray_bundle, batch

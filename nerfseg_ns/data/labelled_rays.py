@@ -62,13 +62,12 @@ class LabelledRays:
         size = f"{self.kept.num_bytes / MEGABYTE:,.0f} MB"
         return f"The geometry of {len(self):,} labelled rays{share} is kept ready: {size}."
 
-    def draw(self, count: int) -> Tuple[FrozenRays, Batch]:
-        """Rays drawn at random, in single precision, and their batch."""
+    def draw(self, count: int) -> FrozenRays:
+        """So many rays, at random, in single precision."""
         if len(self) < self.total and self.config.refresh_rays > 0:
             self._exchange(min(self.config.refresh_rays, len(self)))
         chosen = torch.randint(len(self), (count,), device=self.kept.labels.device)
-        rays = self.kept.map(lambda tensor: tensor[chosen]).map(single_precision)
-        return rays, {"image": rays.observed, "semantics": rays.labels[:, None]}
+        return self.kept.map(lambda tensor: single_precision(tensor[chosen]))
 
     def _keep(self, pixels: LabelledPixels) -> FrozenRays:
         """Renders as many rays as fit into the memory, a random choice where that is not all."""
@@ -100,6 +99,20 @@ class LabelledRays:
     @torch.no_grad()
     def _frozen(self, rays: RayBundle, batch: Batch) -> FrozenRays:
         return self._freeze(rays, batch).map(half_precision)
+
+
+@dataclass
+class RenderedRays:
+    """Labelled rays that are rendered anew whenever some are drawn: slow steps, no memory."""
+
+    freeze: Callable[[RayBundle, Batch], FrozenRays]
+    """As for `LabelledRays`."""
+    fresh: Callable[[], Tuple[RayBundle, Batch]]
+    """Draws labelled pixels at random, as rays and batch, always equally many."""
+
+    def draw(self, count: int) -> FrozenRays:
+        """So many rays, or all that are drawn at a time where these are fewer."""
+        return self.freeze(*self.fresh()).map(lambda tensor: tensor[:count])
 
 
 def _fill(count: int, parts: Iterator[FrozenRays]) -> FrozenRays:

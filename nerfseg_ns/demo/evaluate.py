@@ -25,6 +25,7 @@ from nerfseg_ns.demo.pictures import (
 from nerfseg_ns.evaluation.depth import DepthScore, read_true_depth
 from nerfseg_ns.labels.label_maps import LabelMaps
 from nerfseg_ns.pipeline import NerfSegPipeline
+from nerfseg_ns.semantics.outputs import LOGITS
 
 TIMINGS = ("num_rays_per_sec", "fps")
 """Figures of ns-eval that are times, not scores."""
@@ -63,16 +64,16 @@ def render_test_views(pipeline: NerfSegPipeline, folder: DemoFolder) -> Tuple[fl
     loader = pipeline.datamanager.fixed_indices_eval_dataloader
     for camera, batch in track(loader, "Rendering test views", total=len(loader), console=CONSOLE, transient=True):
         photo_file = dataset.image_filenames[int(batch["image_idx"])]
-        outputs = pipeline.model.get_outputs_for_camera(camera)
+        outputs = pipeline.model.get_view(camera)
         true_depth = read_true_depth(folder.town, photo_file.stem)
         depths.add(outputs["depth"][..., 0].cpu().numpy(), true_depth)
         views.append(_keep_pictures(outputs, batch, true_depth, dataset.label_maps, folder, photo_file.stem))
     return depths.median(), views
 
 
-def label_map(outputs: Dict[str, Tensor], maps: LabelMaps) -> UInt8[ndarray, "height width"]:
+def label_map(outputs: Dict[str, Tensor]) -> UInt8[ndarray, "height width"]:
     """Class index of every pixel of a rendered view."""
-    return outputs["semantics_logits"][..., : len(maps.classes)].argmax(dim=-1).byte().cpu().numpy()
+    return outputs[LOGITS].argmax(dim=-1).byte().cpu().numpy()
 
 
 def _keep_pictures(
@@ -85,7 +86,7 @@ def _keep_pictures(
 ) -> ViewPictures:
     """Writes the pictures of a view."""
     photo, truth = to_bytes(batch["image"]), batch["semantics"][..., 0].cpu().numpy()
-    predicted, palette = label_map(outputs, maps), maps.table.color_array
+    predicted, palette = label_map(outputs), maps.table.color_array
     labels, truths = folder.labels / "test" / f"{stem}.png", folder.pictures / f"{stem}-truth.png"
     save_labels(labels, predicted, palette)
     save_labels(truths, truth, palette)

@@ -38,9 +38,9 @@ def render_video(pipeline: NerfSegPipeline, camera_path: Dict[str, Any], folder:
     maps = pipeline.datamanager.eval_dataset.label_maps
     frames = []
     for index in track(range(len(cameras)), "Rendering the label video", console=CONSOLE, transient=True):
-        outputs = pipeline.model.get_outputs_for_camera(cameras[index : index + 1])
+        outputs = pipeline.model.get_view(cameras[index : index + 1])
         frames.append(np.concatenate([to_bytes(outputs[name]) for name in PANELS], axis=1))
-        save_labels(folder.labels / "flight" / f"{index:04d}.png", label_map(outputs, maps), maps.table.color_array)
+        save_labels(folder.labels / "flight" / f"{index:04d}.png", label_map(outputs), maps.table.color_array)
     write_whole(folder.video, lambda path: write_video(path, np.stack(frames), camera_path["fps"]))
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from nerfseg_ns.demo.pictures import to_bytes
 from nerfseg_ns.evaluation.prediction import Prediction, as_prediction
 from nerfseg_ns.pipeline import NerfSegPipeline
+from nerfseg_ns.semantics.outputs import LOGITS
 
 
 class LabelMapper:
@@ -35,13 +36,12 @@ class LabelMapper:
         self, camera: Cameras, photo: Float[Tensor, "height width 3"]
     ) -> Float[Tensor, "height width classes"]:
         """Class logits of a photo; the classifier is given the photo's own colours, 0 to 1."""
-        with self.model.scoring():  # keeps the features of the rays, which the photo's colours are added to
-            outputs = self.model.get_outputs_for_camera(camera.to(self.model.device))
+        with self.model.keeping_ray_features():  # which the photo's colours are added to
+            outputs = self.model.get_view(camera.to(self.model.device))
         return self.model.classify_observed(outputs, photo.to(self.model.device))
 
     @torch.no_grad()
     def render_view(self, camera: Cameras) -> Tuple[UInt8[ndarray, "height width 3"], Prediction]:
         """A view that nobody photographed: its rendered colours, and the label map that follows from them."""
-        outputs = self.model.get_outputs_for_camera(camera.to(self.model.device))
-        logits = outputs["semantics_logits"][..., : len(self.model.class_names)]
-        return to_bytes(outputs["rgb"]), as_prediction(logits)
+        outputs = self.model.get_view(camera.to(self.model.device))
+        return to_bytes(outputs["rgb"]), as_prediction(outputs[LOGITS])

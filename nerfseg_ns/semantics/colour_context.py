@@ -5,7 +5,7 @@ of the photo in use. It learns on its own, so that what the places of the traini
 """
 
 from dataclasses import dataclass, field
-from typing import Callable, Dict, Iterator, Optional, Tuple, Type
+from typing import Any, Dict, Iterator, Tuple, Type
 
 import torch
 from jaxtyping import Float, Int
@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.semantics.losses import label_loss
-from nerfseg_ns.training.data_parallel import shared_seed
 
 TILE = 512
 """Pixels, both ways, that are classified at once."""
@@ -22,9 +21,6 @@ DILATIONS = (1, 1, 2, 4)
 """Of the convolutions."""
 REACH = sum(DILATIONS)
 """Pixels that a window reaches beyond its centre."""
-
-Crops = Tuple[Float[Tensor, "crops 3 rows columns"], Int[Tensor, "crops rows columns"]]
-"""Colours 0 to 1, and class indices."""
 
 
 @dataclass
@@ -61,12 +57,6 @@ class ColourContext(nn.Module):
         config: how wide.
         num_classes: number of classes.
 
-    Attributes:
-        draw: gives the pieces of labelled photos of a step, always the same ones for the same number; None where there
-            is nothing to learn from.
-        next_draw: the number for the next step, -1 before the first one. It is in the checkpoint: a run that is resumed
-            goes on as if it had not been interrupted.
-
     Raises:
         SceneError: a size is none, or a share is not one.
     """
@@ -83,9 +73,8 @@ class ColourContext(nn.Module):
         )
         self.dropout = nn.Dropout2d(0.1)
         self.head = nn.Conv2d(3 * config.width, num_classes, 1)
-        self.draw: Optional[Callable[[int], Crops]] = None
-        self.register_buffer("next_draw", torch.tensor(-1))
         self.to(memory_format=torch.channels_last)
+        self._register_load_state_dict_pre_hook(_forget_counter)
 
     def forward(self, images: Float[Tensor, "images 3 height width"]) -> Float[Tensor, "images classes height width"]:
         """Class logits of every pixel."""
@@ -95,18 +84,12 @@ class ColourContext(nn.Module):
             found.append(images)
         return self.head(self.dropout(torch.cat(found[1:], dim=1)))
 
-    def get_training_logits(self, device: torch.device) -> Dict[str, Tensor]:
-        """Logits [pixels, classes] and labels [pixels] of pieces of labelled photos, as `get_loss` takes them."""
-        if self.draw is None:
-            return {}
-        number = shared_seed() if self.next_draw < 0 else int(self.next_draw)
-        self.next_draw.fill_(number + 1)
-        images, labels = (tensor.to(device) for tensor in self.draw(number))
-        return {"context_logits": self(images).movedim(1, -1).flatten(0, -2), "context_labels": labels.flatten()}
-
-    def get_loss(self, logits: Float[Tensor, "pixels classes"], labels: Int[Tensor, "pixels"]) -> Float[Tensor, ""]:
+    def get_loss(
+        self, logits: Float[Tensor, "crops classes rows columns"], labels: Int[Tensor, "crops rows columns"]
+    ) -> Float[Tensor, ""]:
         """Cross-entropy over the labelled pixels."""
-        return label_loss(logits, labels, self.config.label_smoothing, self.config.class_balance)
+        flat = logits.movedim(1, -1).flatten(0, -2)
+        return label_loss(flat, labels.flatten(), self.config.label_smoothing, self.config.class_balance)
 
     @torch.no_grad()
     def classify(self, image: Float[Tensor, "height width 3"]) -> Float[Tensor, "height width classes"]:
@@ -117,6 +100,11 @@ class ColourContext(nn.Module):
             for y, inner_y in _tiles(image.shape[0])
         ]
         return torch.cat(rows, dim=1).movedim(0, -1)
+
+
+def _forget_counter(state: Dict[str, Any], prefix: str, *_: Any) -> None:
+    """Checkpoints of version 0.1 have the number of the next pieces here, which now follows from the step."""
+    state.pop(f"{prefix}next_draw", None)
 
 
 def _layer(channels: int, width: int, dilation: int) -> nn.Sequential:

@@ -13,9 +13,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nerfseg_ns.eye.eye import Eye
+from nerfseg_ns.geometry.base import RenderedLevel
+from nerfseg_ns.geometry.ground import surface_points
 from nerfseg_ns.semantics.colour_context import ColourContext
 from nerfseg_ns.semantics.height_opinion import HeightOpinion
 from nerfseg_ns.semantics.opinions import opinion
+from nerfseg_ns.semantics.ray_features import RayFeatures
 from nerfseg_ns.semantics.semantic_stage import SemanticStage
 from nerfseg_ns.semantics.taught_field import PHOTO_SHARPNESS, FieldEyeConfig, TaughtField
 
@@ -67,31 +70,33 @@ class Fusion:
         """Whether `with_image` adds anything."""
         return self.context is not None or self.trust > 0
 
-    def of_rays(
-        self,
-        features: List[List[Tensor]],
-        transmittances: List[Tensor],
-        rgb: Float[Tensor, "rays 3"],
-        surface: Float[Tensor, "rays 3"],
-        accumulation: Float[Tensor, "rays 1"],
-    ) -> Float[Tensor, "rays classes"]:
+    def render(self, level: RenderedLevel) -> RayFeatures:
+        """What is known of the rays of the finest level but for their colours."""
+        rendered = [stage.render_features(level) for stage in self.fields]
+        features, (transmittances, *_) = zip(*rendered)
+        return RayFeatures(
+            list(features), transmittances, surface_points(level.segments), level.accumulation.clamp(0.0, 1.0)
+        )
+
+    def unpack(self, packed: Float[Tensor, "rays numbers"]) -> RayFeatures:
+        """What `render` gave, from one tensor (see `RayFeatures.pack`)."""
+        return RayFeatures.unpack(packed, [stage.rendered_width for stage in self.fields], self.own.num_segments)
+
+    def of_rays(self, rays: RayFeatures, rgb: Float[Tensor, "rays 3"]) -> Float[Tensor, "rays classes"]:
         """Logits of what is known of rays.
 
         Args:
-            features: rendered ones of each field's segments.
-            transmittances: before each segment.
+            rays: from `render`.
             rgb: colours that the classifiers are given.
-            surface: where the rays end, in the geometry's own coordinates.
-            accumulation: share of each ray that ends within the scene; a sky has no height.
         """
-        found = [stage.classify(own, transmittances, rgb) for stage, own in zip(self.fields, features)]
+        found = [stage.classify(own, rays.transmittances, rgb) for stage, own in zip(self.fields, rays.fields)]
         if not self._is_product:
             return found[0]
         total = own = opinion(found[0])
         if self.is_taught:
             total = torch.lerp(own, self.config.own_weight * own + opinion(found[1]), self.trust)
         if self.height_weight > 0:
-            total = total + self.height_weight * accumulation * opinion(self.height(surface))
+            total = total + self.height_weight * rays.accumulation * opinion(self.height(rays.surface))
         return total
 
     @property

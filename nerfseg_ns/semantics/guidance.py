@@ -13,6 +13,9 @@ from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.semantics.losses import label_loss
 from nerfseg_ns.semantics.sample_logits import SampleLogits, SampleLogitsConfig
 
+LABELLED = "labelled"
+"""Key in `RayBundle.metadata` of whether the pixel of each ray is labelled."""
+
 
 @dataclass
 class GuidanceConfig(InstantiateConfig):

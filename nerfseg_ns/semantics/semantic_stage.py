@@ -1,7 +1,8 @@
 """Stage 2 of the method: semantics on top of a frozen geometry, whichever geometry that is."""
 
+import math
 from dataclasses import dataclass, field
-from typing import Dict, List, Tuple, Type
+from typing import Any, Dict, List, Tuple, Type
 
 import torch
 from jaxtyping import Float, Int
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 from nerfseg_ns.geometry.base import LevelLayout, RaySegment, RenderedLevel
 from nerfseg_ns.semantics.heaviest_samples import keep_heaviest, leave_out_light
 from nerfseg_ns.semantics.level import LevelSemantics
-from nerfseg_ns.semantics.losses import label_loss, undo_smoothing
+from nerfseg_ns.semantics.losses import label_loss
+from nerfseg_ns.semantics.member import SemanticMember
 
 
 @dataclass
@@ -60,8 +62,11 @@ class SemanticStageConfig(InstantiateConfig):
 class SemanticStage(nn.Module):
     """Semantic modules of every cascade level, their loss and their outputs.
 
+    There are as many members as the config has heads, cheap over one frozen geometry: they differ in their first
+    weights and in the rays that they learn from, and their mean is better than each of them.
+
     Args:
-        config: which modules, how wide.
+        config: which modules, how wide, how many heads.
         levels: layout of the geometry's levels, coarse to fine.
         num_classes: number of classes.
     """
@@ -69,26 +74,13 @@ class SemanticStage(nn.Module):
     def __init__(self, config: SemanticStageConfig, levels: Tuple[LevelLayout, ...], num_classes: int) -> None:
         super().__init__()
         self.config = config
-        kernels = config.kernel_sizes + (config.kernel_sizes[-1],) * len(levels)
-        self.levels = nn.ModuleList(
-            [
-                LevelSemantics(
-                    layout,
-                    num_classes,
-                    config.hidden_dim,
-                    config.feature_dim,
-                    kernel if config.ray_convolution else None,
-                    config.colour_widths if config.colour_radiance else None,
-                    config.position_resolutions,
-                    config.position_dropout,
-                )
-                for layout, kernel in zip(levels, kernels)
-            ]
-        )
+        self.num_segments = len(levels[-1].feature_dims)
+        self.members = nn.ModuleList([_member(config, levels, num_classes) for _ in range(config.heads)])
+        self._register_load_state_dict_pre_hook(_rename_single)
 
     @property
     def rendered_width(self) -> int:
-        """Numbers of a rendered feature: those of all heads."""
+        """Numbers of a rendered feature: those of all members."""
         return self.config.heads * self.config.feature_dim
 
     def choose_samples(self, levels: List[RenderedLevel]) -> List[List[RaySegment]]:
@@ -105,19 +97,26 @@ class SemanticStage(nn.Module):
         return self.render_chosen(segments), [segment.transmittance for segment in segments]
 
     def render_chosen(self, segments: List[RaySegment]) -> List[Float[Tensor, "rays feature"]]:
-        """Rendered features of the finest level's segments, with the samples that were chosen."""
-        return self.levels[-1].render_features(segments)
+        """Rendered features of the finest level's segments, with the samples that were chosen; those of all members
+        side by side."""
+        features = [member.render_features(segments) for member in self.members]
+        return [torch.cat(segment, dim=-1) for segment in zip(*features)]
 
     def classify(
         self, features: List[Tensor], transmittances: List[Tensor], rgb: Float[Tensor, "rays 3"]
     ) -> Float[Tensor, "rays classes"]:
-        """Logits of the finest level, given the colour of the pixels (rendered or observed)."""
-        level = self.levels[-1]
-        logits = level.classify(features, transmittances, level.colour_features(rgb))
-        return undo_smoothing(logits, self.config.label_smoothing)
+        """Logits of the finest level, given the colour of the pixels (rendered or observed): of several members, the
+        logarithms of their mean class probabilities."""
+        shares = zip(*(segment.chunk(len(self.members), dim=-1) for segment in features))
+        logits = [member.classify(list(own), transmittances, rgb) for member, own in zip(self.members, shares)]
+        if len(logits) == 1:
+            return logits[0]
+        return torch.stack(logits).float().log_softmax(dim=-1).logsumexp(dim=0) - math.log(len(logits))
 
     def get_logits(self, levels: List[List[RaySegment]], rgb: Float[Tensor, "rays 3"]) -> Dict[str, List[Tensor]]:
-        """Logits of every cascade level, for training.
+        """Logits of every cascade level, for training; each ray's are those of the one member that learns from it.
+
+        The members take turns along the batch, which may be sorted by photos.
 
         Args:
             levels: from `choose_samples`.
@@ -126,15 +125,13 @@ class SemanticStage(nn.Module):
         Returns:
             `f2s_logits`, and with the colour-radiance network `c2s_logits`: a tensor [rays, classes] for each level.
         """
-        logits: Dict[str, List[Tensor]] = {"f2s_logits": []}
-        for level, segments in zip(self.levels, levels):
-            colour = level.colour_features(rgb)
-            features = level.render_features(segments)
-            transmittances = [segment.transmittance for segment in segments]
-            logits["f2s_logits"].append(level.classify(features, transmittances, colour))
-            if level.c2s is not None:
-                logits.setdefault("c2s_logits", []).append(level.c2s(colour))
-        return logits
+        shares = [slice(start, None, len(self.members)) for start in range(len(self.members))]
+        found = [
+            member.get_logits([[segment[share] for segment in level] for level in levels], rgb[share])
+            for member, share in zip(self.members, shares)
+        ]
+        order = torch.cat([torch.arange(len(rgb))[share] for share in shares]).argsort().to(rgb.device)
+        return {key: [torch.cat(level)[order] for level in zip(*(logits[key] for logits in found))] for key in found[0]}
 
     def get_losses(self, logits: Dict[str, List[Tensor]], labels: Int[Tensor, "rays"]) -> Dict[str, Float[Tensor, ""]]:
         """Cross-entropy of F2S and of C2S, summed over the cascade levels.
@@ -156,9 +153,29 @@ class SemanticStage(nn.Module):
 def make_semantic_stage(
     config: SemanticStageConfig, levels: Tuple[LevelLayout, ...], num_classes: int
 ) -> SemanticStage:
-    """The semantic stage that a config asks for: a single one, or several with their mean."""
-    if config.heads == 1:
-        return SemanticStage(config, levels, num_classes)
-    from nerfseg_ns.semantics.ensemble import SemanticEnsemble  # late: it is made of single ones
+    """The semantic stage that a config asks for; runs name it so in their config.yml."""
+    return SemanticStage(config, levels, num_classes)
 
-    return SemanticEnsemble(config, levels, num_classes)
+
+def _member(config: SemanticStageConfig, levels: Tuple[LevelLayout, ...], num_classes: int) -> SemanticMember:
+    kernels = config.kernel_sizes + (config.kernel_sizes[-1],) * len(levels)
+    modules = [
+        LevelSemantics(
+            layout,
+            num_classes,
+            config.hidden_dim,
+            config.feature_dim,
+            kernel if config.ray_convolution else None,
+            config.colour_widths if config.colour_radiance else None,
+            config.position_resolutions,
+            config.position_dropout,
+        )
+        for layout, kernel in zip(levels, kernels)
+    ]
+    return SemanticMember(modules, config.label_smoothing)
+
+
+def _rename_single(state: Dict[str, Any], prefix: str, *_: Any) -> None:
+    """A stage of one head had no members in checkpoints of version 0.1: their names get one."""
+    for name in [name for name in state if name.startswith(f"{prefix}levels.")]:
+        state[f"{prefix}members.0.{name[len(prefix) :]}"] = state.pop(name)

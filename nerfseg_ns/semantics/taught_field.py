@@ -8,18 +8,20 @@ the user's labels alone, not in its place: the two are wrong in different places
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Dict, List, Tuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.eye.config import LEAST_SKILL, NO_BACKBONE, EyeConfig
-from nerfseg_ns.geometry.base import LevelLayout
+from nerfseg_ns.geometry.base import LevelLayout, RaySegment
 from nerfseg_ns.semantics.frozen_rays import FrozenRays
 from nerfseg_ns.semantics.semantic_stage import SemanticStage, SemanticStageConfig
 
+PREFIX = "taught_"
+"""Of the names of its outputs and losses."""
 PHOTO_SHARPNESS = 0.7
 """What logits are multiplied by where field and eye both see a photo: they err together more often than opinions that
 are multiplied should. With it the calibration error of the label maps of three real flights is 0.9 to 1.0 %."""
@@ -79,42 +81,31 @@ class FieldEyeConfig(EyeConfig):
 
 
 class TaughtField(nn.Module):
-    """A semantic stage with a source of rays of its own.
+    """A semantic stage that learns from rays of its own.
 
     Args:
         config: of the stage that learns from the user's labels; this one has the same modules, one head of each.
         levels: layout of the geometry's levels, coarse to fine.
         num_classes: number of classes.
-
-    Attributes:
-        draw: gives so many frozen rays with labels; None while there are none.
     """
 
     def __init__(self, config: SemanticStageConfig, levels: Tuple[LevelLayout, ...], num_classes: int) -> None:
         super().__init__()
         self.stage: SemanticStage = replace(config, heads=1).setup(levels=levels, num_classes=num_classes)
-        self.draw: Optional[Callable[[int], FrozenRays]] = None
 
-    def get_training_logits(
-        self, count: int, colour: Callable[[Tensor, Tensor], Float[Tensor, "rays 3"]]
-    ) -> Dict[str, List[Tensor]]:
-        """Logits and labels of a batch of its own, as `get_losses` takes them.
+    def get_logits(self, levels: List[List[RaySegment]], rgb: Float[Tensor, "rays 3"]) -> Dict[str, List[Tensor]]:
+        """As the stage's, under names of their own."""
+        return {f"{PREFIX}{key}": values for key, values in self.stage.get_logits(levels, rgb).items()}
+
+    def get_losses(self, outputs: Dict[str, List[Tensor]], labels: Int[Tensor, "rays"]) -> Dict[str, Float[Tensor, ""]]:
+        """As the stage's, under names of their own.
 
         Args:
-            count: rays.
-            colour: of observed and rendered colours makes the one to learn from.
+            outputs: with the logits from `get_logits`.
+            labels: class indices.
         """
-        if self.draw is None:
-            return {}
-        rays = self.draw(count)
-        logits = self.stage.get_logits(rays.levels, colour(rays.observed, rays.rendered))
-        return {f"taught_{key}": values for key, values in logits.items()} | {"taught_labels": [rays.labels]}
-
-    def get_losses(self, outputs: Dict[str, List[Tensor]]) -> Dict[str, Float[Tensor, ""]]:
-        """As the stage's, under names of their own."""
-        logits = {key: outputs[f"taught_{key}"] for key in ("f2s_logits", "c2s_logits") if f"taught_{key}" in outputs}
-        losses = self.stage.get_losses(logits, outputs["taught_labels"][0])
-        return {f"taught_{name}": loss for name, loss in losses.items()}
+        own = {key[len(PREFIX) :]: values for key, values in outputs.items() if key.startswith(PREFIX)}
+        return {f"{PREFIX}{name}": loss for name, loss in self.stage.get_losses(own, labels).items()}
 
 
 def concatenate(parts: List[FrozenRays]) -> FrozenRays:

@@ -35,7 +35,7 @@ class Teacher:
 
     Args:
         model: whose stage 1 is over.
-        manager: with the photos and their labels.
+        manager: with the photos and their labels, and batches of stage 2.
         rays_per_chunk: rays rendered at once.
     """
 
@@ -88,15 +88,16 @@ class Teacher:
 
     def _labelled_surface(self) -> Tuple[Float[Tensor, "pixels 3"], Int[Tensor, "pixels"]]:
         """Where labelled pixels lie, and their classes."""
-        drawn = [self.draw_labelled(HEIGHT_RAYS) for _ in range(HEIGHT_DRAWS)]
+        drawn = [self.manager.semantic_batches.rays.draw(HEIGHT_RAYS) for _ in range(HEIGHT_DRAWS)]
         return torch.cat([_surface(rays) for rays in drawn]), torch.cat([rays.labels for rays in drawn])
 
     def _teach(self, found: Optional[SceneRays]) -> None:
         model = self.model
         kept = None if found is None else found.taught(self._heights_say(found), model.config.eye.min_confidence)
-        model.taught.draw = self.draw_labelled
+        batches = self.manager.semantic_batches
+        batches.taught = batches.rays.draw
         if kept is not None:
-            model.taught.draw = TaughtRays(kept, self.draw_labelled, model.config.eye.own_share).draw
+            batches.taught = TaughtRays(kept, batches.rays.draw, model.config.eye.own_share).draw
             CONSOLE.log(f"The eye has labelled {len(kept):,} pixels of unlabelled photos for the field to learn from.")
 
     def _heights_say(self, found: SceneRays) -> Float[Tensor, "rays classes"]:
@@ -105,12 +106,6 @@ class Teacher:
         if weight == 0:
             return surface.new_zeros(len(surface), len(self.model.class_names))
         return weight * opinion(self.model.height(surface))
-
-    def draw_labelled(self, count: int) -> FrozenRays:
-        """At most so many rays with the user's labels, of those that are kept ready if there are any."""
-        if self.manager.labelled_rays is not None:
-            return self.manager.labelled_rays.draw(count)[0]
-        return self.model.freeze_rays(*self.manager.draw_train()).map(lambda tensor: tensor[:count])
 
 
 def _what_it_knows(eye: Eye, trust: float) -> str:

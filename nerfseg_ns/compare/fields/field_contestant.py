@@ -18,6 +18,7 @@ from nerfseg_ns.compare.contestant import Contestant, Job
 from nerfseg_ns.compare.fields.view_quality import ViewQuality
 from nerfseg_ns.compare.methods import Colour
 from nerfseg_ns.evaluation.prediction import Prediction, as_prediction
+from nerfseg_ns.semantics.outputs import LOGITS
 
 
 class FieldContestant(Contestant):
@@ -64,7 +65,8 @@ class FieldContestant(Contestant):
 
     def render(self, camera: Cameras) -> Dict[str, Tensor]:
         """The model's outputs [height, width, channels] for a view, `rgb` and `depth` among them."""
-        return self.session.model.get_outputs_for_camera(camera)
+        rays = camera.generate_rays(camera_indices=0, keep_shape=True)
+        return self.session.model.get_outputs_for_camera_ray_bundle(rays)
 
     def logits(
         self, outputs: Dict[str, Tensor], photo: Float[Tensor, "height width 3"], colour: Colour
@@ -76,7 +78,7 @@ class FieldContestant(Contestant):
             photo: of the view.
             colour: that the classifier is given, where it asks for one.
         """
-        return outputs["semantics_logits"][..., : self.session.num_classes]
+        return outputs[LOGITS]
 
     def facts(self) -> Dict[str, Any]:
         """`training_seconds`, and the quality of the test views that labels were asked for (see `ViewQuality`)."""

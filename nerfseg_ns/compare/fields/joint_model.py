@@ -11,7 +11,7 @@ from nerfseg_ns.geometry.base import RenderedLevel
 from nerfseg_ns.model import NerfSegModel, NerfSegModelConfig
 from nerfseg_ns.semantics.guidance import GuidanceConfig
 from nerfseg_ns.semantics.losses import undo_smoothing
-from nerfseg_ns.semantics.outputs import label_outputs
+from nerfseg_ns.semantics.outputs import LOGITS
 from nerfseg_ns.training.callback import SEMANTIC_GROUP
 
 
@@ -34,10 +34,6 @@ class JointModel(NerfSegModel):
         del groups[SEMANTIC_GROUP]
         return groups
 
-    def _get_label_outputs(
-        self, level: RenderedLevel, rgb: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
-    ) -> Dict[str, Tensor]:
+    def _get_ray_labels(self, level: RenderedLevel, rgb: Float[Tensor, "rays 3"]) -> Dict[str, Tensor]:
         logits = self.guidance.logits.levels[-1](level.segments)
-        return label_outputs(
-            undo_smoothing(logits, self.config.guidance.label_smoothing), rgb, directions, self.palette
-        )
+        return {LOGITS: undo_smoothing(logits, self.config.guidance.label_smoothing)}

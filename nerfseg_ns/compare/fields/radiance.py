@@ -36,7 +36,7 @@ class RadianceContestant(FieldContestant):
     def render(self, camera: Cameras) -> Dict[str, Tensor]:
         if "observed" not in self.job.info.colours:
             return super().render(camera)
-        with self.session.model.scoring():  # keeps the features of the rays, to be classified with either colour
+        with self.session.model.keeping_ray_features():  # to classify them with either colour
             return super().render(camera)
 
     def logits(

@@ -1,0 +1,29 @@
+"""What a step of stage 2 learns from."""
+
+from dataclasses import dataclass
+from typing import Optional
+
+from jaxtyping import Float
+from torch import Tensor
+
+from nerfseg_ns.semantics.frozen_rays import FrozenRays
+
+CROP_LABELS = "crop_semantics"
+"""Key of the crops' class indices [crops, rows, columns] in the dictionary that goes with a batch."""
+TAUGHT_LABELS = "taught_semantics"
+"""Key of the taught rays' class indices [rays] there."""
+
+
+@dataclass
+class SemanticBatch:
+    """Inputs of a step; the labels are in the dictionary that goes with it, beside the photos' colours."""
+
+    rays: FrozenRays
+    """With the user's labels."""
+    crops: Optional[Float[Tensor, "crops 3 rows columns"]] = None
+    """Pieces of labelled photos, for what looks at pixels together."""
+    taught: Optional[FrozenRays] = None
+    """Mostly with labels that the eye gave."""
+
+    def __len__(self) -> int:
+        return len(self.rays)
