@@ -99,7 +99,7 @@ def segment(
         config: How.
         scene: Folder of the scene; may be left out where a run is named.
     """
-    from nerfseg_ns.bench.quieten import quieten
+    from nerfseg_ns.console.warning_filters import quieten
 
     quieten()  # the next import brings nerfstudio
     from nerfseg_ns.segment.run import run_segment
@@ -135,7 +135,7 @@ def compare(
         scenes: Folders of scenes that hold labelled photos out to score on, as the built-in town does.
         config: What is compared.
     """
-    from nerfseg_ns.bench.quieten import quieten
+    from nerfseg_ns.console.warning_filters import quieten
 
     quieten()  # the next import brings nerfstudio
     from nerfseg_ns.compare.run import run_compare
@@ -153,7 +153,7 @@ def augment(config: Annotated[AugmentConfig, tyro.conf.arg(name="")]) -> None:
     Args:
         config: What it is made of.
     """
-    from nerfseg_ns.bench.quieten import quieten
+    from nerfseg_ns.console.warning_filters import quieten
 
     quieten()  # the next import brings nerfstudio
     from nerfseg_ns.augment.run import run_augment

@@ -11,6 +11,7 @@ from nerfstudio.utils import colormaps
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
+from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.evaluation.image_quality import image_quality, psnr
 from nerfseg_ns.evaluation.scores import SegmentationScores
 from nerfseg_ns.models.config import StagedModelConfig
@@ -20,7 +21,6 @@ from nerfseg_ns.semantics.frozen_rays import FrozenRays
 from nerfseg_ns.semantics.guidance import LABELLED
 from nerfseg_ns.semantics.losses import label_loss
 from nerfseg_ns.semantics.outputs import LOGITS
-from nerfseg_ns.training.stages import Stage
 
 GUIDANCE_LOGITS, CONTEXT_LOGITS = "guidance_logits", "context_logits"
 

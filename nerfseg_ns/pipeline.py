@@ -10,6 +10,8 @@ from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttrib
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
 from nerfstudio.utils.rich_utils import CONSOLE
 
+from nerfseg_ns.core.processes import shared_seed
+from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.data.datamanager import LabelledDataManager, LabelledDataManagerConfig
 from nerfseg_ns.data.labelled_crops import LabelledCrops
 from nerfseg_ns.data.labelled_pixels import LabelledPixels
@@ -20,8 +22,8 @@ from nerfseg_ns.errors import SceneError, show_plainly
 from nerfseg_ns.evaluation.shared_views import own_views, put_together
 from nerfseg_ns.model import NerfSegModel, NerfSegModelConfig
 from nerfseg_ns.training.callback import staged_callback
-from nerfseg_ns.training.data_parallel import data_parallel, shared_seed
-from nerfseg_ns.training.stages import Stage, StageScheduleConfig
+from nerfseg_ns.training.data_parallel import data_parallel
+from nerfseg_ns.training.stages import StageScheduleConfig
 from nerfseg_ns.training.teaching import Teacher
 from nerfseg_ns.utils.ffmpeg import ensure_ffmpeg
 

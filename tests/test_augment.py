@@ -16,10 +16,10 @@ from nerfseg_ns.augment.config import AugmentConfig
 from nerfseg_ns.augment.novel_views import neighbours, views_between
 from nerfseg_ns.augment.run import run_augment
 from nerfseg_ns.augment.training_set import Item
+from nerfseg_ns.dataparsers.photo_names import name_photos
 from nerfseg_ns.demo.evaluate import label_map
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
-from nerfseg_ns.segment.names import name_photos
 
 SIZE, NOVEL_VIEWS, MIN_CONFIDENCE = 48, 3, 0.6
 

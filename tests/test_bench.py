@@ -17,9 +17,9 @@ from PIL import Image
 from nerfseg_ns.bench.config import QUICK_SERIES, BenchConfig
 from nerfseg_ns.bench.folder import BenchFolder, read_results
 from nerfseg_ns.bench.run import run_bench
-from nerfseg_ns.bench.timing import Measured, take_turns
-from nerfseg_ns.bench.words import amount
 from nerfseg_ns.errors import SceneError
+from nerfseg_ns.measurement.timing import Measured, take_turns
+from nerfseg_ns.measurement.units import amount
 
 VARIANTS = ["paper", "nerfseg", "nerfseg-fast", "nerfseg-fast-plain"]
 

@@ -14,11 +14,11 @@ from PIL import Image
 from nerfseg_ns.bench.held_out import HeldOut
 from nerfseg_ns.bench.memory import PeakMemory
 from nerfseg_ns.bench.scenes import enlarge, labelled_pixels, reclassify, thin_labels
-from nerfseg_ns.bench.session import Session
 from nerfseg_ns.bench.variants import straightforward, variant_config
+from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.dataparsers.carla_mvs import CarlaMVSDataParserConfig
 from nerfseg_ns.labels.classes import IGNORE_INDEX
-from nerfseg_ns.training.stages import Stage
+from nerfseg_ns.runs.session import Session
 
 
 def outputs_of(scene, split="train"):

@@ -12,11 +12,12 @@ from scenes import HEIGHT, TABLE, WIDTH, label_array, noise, save_image, write_p
 from nerfseg_ns import cli
 from nerfseg_ns.check.config import CheckConfig
 from nerfseg_ns.check.facts import read_facts
-from nerfseg_ns.check.sheet import BLEND, blend_labels
+from nerfseg_ns.check.sheet import BLEND
 from nerfseg_ns.dataparsers.carla_mvs import CarlaMVSDataParserConfig
 from nerfseg_ns.dataparsers.detect import CARLA_MVS, GOOGLE_EARTH, LABELLED_PHOTOS, detect_dataparser
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
+from nerfseg_ns.pictures.label_colours import blend_labels
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.make import make_town
 
@@ -86,7 +87,7 @@ def test_a_georeferenced_scene_says_where_it_is(check, tmp_path):
 def test_labels_are_blended_where_there_are_any():
     photo, labels = noise(0), label_array(0)
     labels[0] = IGNORE_INDEX
-    mixed = blend_labels(photo, labels, TABLE)
+    mixed = blend_labels(photo, labels, TABLE.color_array, BLEND)
     assert (mixed[0] == photo[0]).all()
     for row in range(1, HEIGHT):
         for column in range(WIDTH):

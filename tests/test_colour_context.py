@@ -6,6 +6,7 @@ import pytest
 import torch
 from runs import same, snapshot
 
+from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.data import labelled_crops
 from nerfseg_ns.data.labelled_crops import LabelledCrops
 from nerfseg_ns.data.pixel_sampler import StagedPixelSampler, StagedPixelSamplerConfig
@@ -15,7 +16,6 @@ from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.semantics import colour_context
 from nerfseg_ns.semantics.colour_context import REACH, ColourContext, ColourContextConfig
 from nerfseg_ns.semantics.opinions import opinion
-from nerfseg_ns.training.stages import Stage
 
 CLASSES = 5
 

@@ -17,9 +17,8 @@ from PIL import Image
 from processes import WORLD_SIZE, run_together
 from runs import METHODS, adam_steps, load, same, snapshot
 
+from nerfseg_ns.core.stage import SEMANTIC_GROUP, Stage
 from nerfseg_ns.labels.classes import IGNORE_INDEX
-from nerfseg_ns.training.callback import SEMANTIC_GROUP
-from nerfseg_ns.training.stages import Stage
 from nerfseg_ns.training.trainer import StagedTrainer, StagedTrainerConfig
 
 STEPS = 4

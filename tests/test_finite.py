@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nerfseg_ns.errors import SceneError
-from nerfseg_ns.training.finite import CHECK_EVERY, require_finite_losses
+from nerfseg_ns.training.nan_checks import CHECK_EVERY, require_finite_losses
 
 
 def break_down(trainer) -> None:

@@ -5,8 +5,8 @@ from typing import Iterator
 import pytest
 import torch
 
+from nerfseg_ns.core.grids import sample_voxels
 from nerfseg_ns.geometry.planes import MultiScalePlanes
-from nerfseg_ns.utils.grids import sample_voxels
 
 
 @pytest.fixture(params=[1, 2, 3])

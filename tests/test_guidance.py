@@ -6,13 +6,12 @@ import yaml
 from runs import METHODS, same, snapshot
 
 from nerfseg_ns.compare.methods import GUIDED
+from nerfseg_ns.core.stage import GUIDANCE_GROUP, Stage
 from nerfseg_ns.data.guided_sampler import GuidedPixelSampler, GuidedPixelSamplerConfig
 from nerfseg_ns.data.pixel_sampler import StagedPixelSampler
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.model import GUIDANCE_LOGITS
-from nerfseg_ns.training.callback import GUIDANCE_GROUP
-from nerfseg_ns.training.stages import Stage
 
 SHARE = 0.25
 

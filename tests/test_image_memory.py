@@ -13,6 +13,7 @@ from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataParserCo
 from nerfstudio.data.scene_box import SceneBox
 from scenes import TABLE, save_image
 
+from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.data.datamanager import LabelledDataManagerConfig
 from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.data.photo_cache import PhotoCache
@@ -20,7 +21,6 @@ from nerfseg_ns.errors import SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.labels.find import find_labels
 from nerfseg_ns.labels.label_maps import LabelMaps, resolve_labels
-from nerfseg_ns.training.stages import Stage
 
 ONE_SIZE = [(9, 7)] * 6
 SIZES = [(9, 7), (5, 8), (9, 8), (12, 4), (9, 7), (6, 6)]

@@ -9,7 +9,7 @@ from scenes import TABLE
 
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.labels.find import open_label
-from nerfseg_ns.labels.patches import STROKE_WIDTH, polygon_patch
+from nerfseg_ns.labels.rasterize import STROKE_WIDTH, polygon_patch
 
 SIZE = (21, 16)
 CENTRES = [[(column + 0.5, row + 0.5) for column in range(SIZE[0])] for row in range(SIZE[1])]

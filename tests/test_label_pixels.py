@@ -12,9 +12,10 @@ from scenes import HEIGHT, TABLE, WIDTH, label_array
 
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
+from nerfseg_ns.labels.encoding import decide_encoding, scan_labels
 from nerfseg_ns.labels.find import find_labels
 from nerfseg_ns.labels.label_maps import LabelMaps, resize_labels, resolve_labels
-from nerfseg_ns.labels.png import PngLabel, decide_encoding, read_label, scan_labels
+from nerfseg_ns.labels.png import PngLabel, read_label
 
 SIZE = (WIDTH, HEIGHT)
 

@@ -10,9 +10,9 @@ from nerfstudio.cameras.cameras import CameraType
 from scenes import HEIGHT, WIDTH, label_array, save_image, write_photos
 
 from nerfseg_ns.data.dataset import LabelledDataset
-from nerfseg_ns.dataparsers.ground_plane import ground_rotation, plane_normal
 from nerfseg_ns.dataparsers.labelled_photos import LabelledPhotosDataParserConfig
 from nerfseg_ns.errors import SceneError
+from nerfseg_ns.geometry.ground_plane import ground_rotation, plane_normal
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 
 BRIGHTON_BEACH = Path(__file__).parents[2] / "shared" / "data" / "brighton_beach"

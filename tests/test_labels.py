@@ -13,10 +13,11 @@ from scenes import HEIGHT, TABLE, WIDTH, label_array, save_image
 
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
+from nerfseg_ns.labels.encoding import LabelColors, classify, decide_encoding, scan_labels
 from nerfseg_ns.labels.find import find_labels
 from nerfseg_ns.labels.label_maps import LabelMaps, resolve_labels
 from nerfseg_ns.labels.palettes import PALETTES, choose_table
-from nerfseg_ns.labels.png import LabelColors, PngLabel, classify, decide_encoding, read_label, scan_labels
+from nerfseg_ns.labels.png import PngLabel, read_label
 
 SIZE = (WIDTH, HEIGHT)
 

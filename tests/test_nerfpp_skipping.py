@@ -5,12 +5,12 @@ import torch
 from nerfstudio.cameras.rays import RayBundle, RaySamples
 from nerfstudio.model_components.ray_samplers import PDFSampler, UniformSampler
 
+from nerfseg_ns.core.samples import widen
 from nerfseg_ns.geometry.inverted_sphere import InvertedSphereSampler, foreground_bounds, inverse_radius_deltas
 from nerfseg_ns.geometry.nerfpp import NeRFPPGeometry, NeRFPPGeometryConfig
 from nerfseg_ns.geometry.nerfpp_field import InvertedSphere, NeRFPPField, NeRFPPFieldConfig
 from nerfseg_ns.geometry.nerfpp_skipping import enclosing_samples
 from nerfseg_ns.geometry.packed import BLOCK, REACH, ask_colour, ask_density, heaviest
-from nerfseg_ns.utils.samples import widen
 
 SMALL = NeRFPPFieldConfig(num_layers=2, layer_width=16, view_width=8, position_frequencies=3, direction_frequencies=2)
 COARSE, FINE = 80, 80 + 100 + 1

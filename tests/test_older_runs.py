@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 
-from nerfseg_ns.training.stages import Stage
+from nerfseg_ns.core.stage import Stage
 
 RUNS = Path(__file__).parent / "runs_0_1"
 DATAPARSERS = ("carla_mvs.CarlaMVSDataParserConfig", "google_earth.GoogleEarthDataParserConfig")

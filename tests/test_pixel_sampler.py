@@ -3,12 +3,12 @@
 import pytest
 import torch
 
+from nerfseg_ns.core.processes import shard
+from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.data.datamanager import LabelledDataManagerConfig
 from nerfseg_ns.data.pixel_sampler import StagedPixelSampler, StagedPixelSamplerConfig, local_contrast
 from nerfseg_ns.dataparsers.carla_mvs import CarlaMVSDataParserConfig
 from nerfseg_ns.labels.classes import IGNORE_INDEX
-from nerfseg_ns.training.data_parallel import shard
-from nerfseg_ns.training.stages import Stage
 
 
 def sampler(rays: int, stage: Stage = Stage.SEMANTIC) -> StagedPixelSampler:

@@ -11,8 +11,7 @@ from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocati
 from runs import METHODS, rates, same, snapshot
 from scenes import relabel
 
-from nerfseg_ns.training.callback import GUIDANCE_GROUP, LABEL_GROUPS, SEMANTIC_GROUP
-from nerfseg_ns.training.stages import Stage
+from nerfseg_ns.core.stage import GUIDANCE_GROUP, LABEL_GROUPS, SEMANTIC_GROUP, Stage
 from nerfseg_ns.training.trainer import StagedTrainer
 
 IMPLICIT, SEMANTIC = 4, 6

@@ -9,10 +9,10 @@ import torch
 from runs import METHODS, adam_steps, geometry_of, load, rates, same, snapshot
 from scenes import relabel
 
+from nerfseg_ns.core.stage import SEMANTIC_GROUP, Stage
 from nerfseg_ns.errors import SceneError
-from nerfseg_ns.training.callback import SEMANTIC_GROUP
 from nerfseg_ns.training.checkpoints import find_checkpoint
-from nerfseg_ns.training.stages import Stage, StageScheduleConfig
+from nerfseg_ns.training.stages import StageScheduleConfig
 
 
 @pytest.mark.parametrize("interrupted_after", [4, 9], ids=["implicit", "semantic"])

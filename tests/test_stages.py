@@ -5,8 +5,8 @@ import torch
 from nerfstudio.engine.callbacks import TrainingCallbackLocation
 from runs import METHODS, load, rates, same, snapshot
 
-from nerfseg_ns.training.callback import SEMANTIC_GROUP
-from nerfseg_ns.training.stages import Stage, StageScheduleConfig
+from nerfseg_ns.core.stage import SEMANTIC_GROUP, Stage
+from nerfseg_ns.training.stages import StageScheduleConfig
 
 
 def base_rate(trainer, group: str) -> float:

@@ -16,6 +16,7 @@ except ModuleNotFoundError:  # Python 3.10; pytest brings it
 ROOT = Path(__file__).parents[1]
 PACKAGE = "nerfseg_ns"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+COMMANDS = {"augment", "bench", "check", "compare", "demo", "photos", "segment"}
 DISTRIBUTIONS = {"cv2": "opencv-python-headless", "PIL": "pillow", "skimage": "scikit-image", "yaml": "pyyaml"}
 """By the name that is imported, where the two differ."""
 
@@ -84,6 +85,12 @@ def test_no_folder_imports_itself_by_a_detour():
     for name, others in graph().items():
         edges[folder(name)] |= {folder(other) for other in others} - {folder(name), PACKAGE}
     assert circle_in({name: others for name, others in edges.items() if name != PACKAGE}) == []
+
+
+def test_commands_are_leaves():
+    """What two of them need has a room of its own. Towns are made by demo and bench too."""
+    users = {(folder(name), folder(other)) for name, others in graph().items() for other in others}
+    assert {(user, used) for user, used in users if used in COMMANDS and user not in (used, "cli")} == set()
 
 
 def test_every_folder_is_installed():

@@ -7,12 +7,12 @@ import shutil
 import torch
 from runs import load, same, snapshot
 
+from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.eye.config import DEFAULT_BACKBONE
 from nerfseg_ns.eye.eye import make_eye
 from nerfseg_ns.semantics.fusion import Fusion
 from nerfseg_ns.semantics.height_opinion import HeightOpinion, HeightOpinionConfig
 from nerfseg_ns.semantics.taught_field import FieldEyeConfig
-from nerfseg_ns.training.stages import Stage
 from nerfseg_ns.training.teaching import Teacher
 
 

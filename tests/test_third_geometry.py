@@ -7,9 +7,9 @@ import torch
 from conftest import small_config
 from torch import nn
 
+from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.geometry.base import Geometry, GeometryConfig, LevelLayout, RaySegment, RenderedLevel
 from nerfseg_ns.geometry.grid import GridGeometry
-from nerfseg_ns.training.stages import Stage
 
 
 @dataclass

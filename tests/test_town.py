@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nerfseg_ns.core.indices import evenly_spaced_indices
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.town.cameras import METRES_PER_UNIT, intrinsics, plan_cameras
 from nerfseg_ns.town.classes import Label
@@ -19,7 +20,6 @@ from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.layout import build_town
 from nerfseg_ns.town.make import make_town
 from nerfseg_ns.town.render import Renderer
-from nerfseg_ns.utils.spread import spread
 
 SMALL = TownConfig(image_size=32, train_views=3, validation_views=1, test_views=1, labelled_views=2, supersampling=1)
 
@@ -104,8 +104,8 @@ def test_given_labels_are_the_truth(scene: Path) -> None:
 
 
 def test_labelled_views_are_spread_evenly() -> None:
-    assert spread(40, 4) == [5, 15, 25, 35]
-    assert spread(3, 3) == [0, 1, 2]
+    assert evenly_spaced_indices(40, 4) == [5, 15, 25, 35]
+    assert evenly_spaced_indices(3, 3) == [0, 1, 2]
 
 
 def test_sky_is_where_depth_is_infinite(scene: Path) -> None:

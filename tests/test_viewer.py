@@ -19,8 +19,8 @@ from nerfstudio.viewer.viewer_elements import ViewerElement
 from PIL import Image
 from scenes import relabel
 
+from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.labels.classes import ClassTable
-from nerfseg_ns.training.stages import Stage
 from nerfseg_ns.viewer.markdown import legend, stage_text
 
 OUTPUTS = ["rgb", "depth", "accumulation"]

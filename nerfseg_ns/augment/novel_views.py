@@ -14,8 +14,8 @@ from numpy import ndarray
 from scipy.sparse.csgraph import minimum_spanning_tree
 from scipy.spatial.distance import cdist
 
+from nerfseg_ns.core.indices import evenly_spaced_indices
 from nerfseg_ns.errors import SceneError
-from nerfseg_ns.utils.spread import spread
 
 
 @dataclass
@@ -42,7 +42,7 @@ def views_between(cameras: Cameras, count: int) -> List[NovelView]:
     if not pairs:
         raise SceneError("Novel views lie between photos, but no two of them were taken at different places.")
     shares = np.full(len(pairs), count // len(pairs))
-    shares[spread(len(pairs), count % len(pairs))] += 1
+    shares[evenly_spaced_indices(len(pairs), count % len(pairs))] += 1
     views = []
     for (first, second), share in zip(pairs, shares):
         poses = cameras.camera_to_worlds[[first, second]].cpu().numpy()

@@ -8,11 +8,11 @@ from nerfseg_ns.augment.config import AugmentConfig
 from nerfseg_ns.augment.novel_views import NovelView, views_between
 from nerfseg_ns.augment.training_set import Item
 from nerfseg_ns.data.dataset import LabelledDataset
-from nerfseg_ns.demo.pictures import to_bytes
+from nerfseg_ns.dataparsers.photo_names import name_photos
 from nerfseg_ns.labels.classes import IGNORE_INDEX
+from nerfseg_ns.pictures.views import to_bytes
 from nerfseg_ns.pipeline import NerfSegPipeline
-from nerfseg_ns.segment.mapper import LabelMapper
-from nerfseg_ns.segment.names import name_photos
+from nerfseg_ns.runs.label_mapper import LabelMapper
 
 NOVEL = "novel-view-{:04d}"
 """Name of a view that nobody photographed."""

@@ -10,8 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 
 from nerfseg_ns.bench.folder import Results
-from nerfseg_ns.bench.machine import describe_machine
 from nerfseg_ns.bench.panels import growth_lines, memory_bars, memory_lines, quality_lines, time_bars
+from nerfseg_ns.measurement.machine import describe_machine
 
 ROW_HEIGHT, WIDTH, HEAD = 3.3, 19.0, 0.8
 """Inches."""

@@ -9,17 +9,19 @@ from typing import Any, Callable, Dict, List, Optional
 
 import torch
 
-from nerfseg_ns.bench.alone import Task, measure_alone
 from nerfseg_ns.bench.config import BenchConfig
-from nerfseg_ns.bench.say import say
+from nerfseg_ns.bench.formatting import FIGURES
+from nerfseg_ns.bench.isolated_process import Task, measure_alone
 from nerfseg_ns.bench.scenes import enlarge, reclassify
-from nerfseg_ns.bench.session import Session, quiet
-from nerfseg_ns.bench.timing import Measured, seconds_of, take_turns
 from nerfseg_ns.bench.variants import variant_config
-from nerfseg_ns.bench.words import FIGURES, amount
+from nerfseg_ns.console.quiet import quiet
+from nerfseg_ns.console.timed_lines import say
+from nerfseg_ns.core.stage import Stage
+from nerfseg_ns.measurement.timing import Measured, seconds_of, take_turns
+from nerfseg_ns.measurement.units import amount
+from nerfseg_ns.runs.session import Session
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.make import make_town
-from nerfseg_ns.training.stages import Stage
 from nerfseg_ns.training.trainer import StagedTrainerConfig
 from nerfseg_ns.utils.commands import device_type
 

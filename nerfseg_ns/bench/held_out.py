@@ -12,11 +12,11 @@ from nerfstudio.cameras.rays import RayBundle
 from numpy import ndarray
 from torch import Tensor
 
-from nerfseg_ns.bench.session import Session
+from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.evaluation.depth import DepthScore, read_true_depth
 from nerfseg_ns.evaluation.scores import SegmentationScores
+from nerfseg_ns.runs.session import Session
 from nerfseg_ns.semantics.outputs import LOGITS
-from nerfseg_ns.training.stages import Stage
 
 STRIDES = {"nerfseg-fast": (1, 4)}
 SLOW_STRIDES = (8, 8)

@@ -9,7 +9,7 @@ from typing import Dict, Optional
 
 import torch
 
-from nerfseg_ns.demo.measure import peak_memory_bytes
+from nerfseg_ns.measurement.resources import peak_memory_bytes
 
 KIBIBYTE = 1024
 

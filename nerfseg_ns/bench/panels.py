@@ -10,10 +10,11 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from nerfseg_ns.bench.folder import Results
+from nerfseg_ns.bench.formatting import SERIES, VARIANTS, figure_name
 from nerfseg_ns.bench.table import measured_at, point_at
 from nerfseg_ns.bench.variants import YARDSTICK
-from nerfseg_ns.bench.words import SERIES, VARIANTS, amount, digits, figure_name
-from nerfseg_ns.utils.axes import INK, SOFT, tidy
+from nerfseg_ns.measurement.units import amount, digits
+from nerfseg_ns.pictures.axes import INK, SOFT, tidy
 
 COLOURS = {"paper": "#8a929e", "nerfseg": "#1f5fa8", "nerfseg-fast": "#c8453c", "nerfseg-fast-plain": "#e3a08f"}
 TIMES = {

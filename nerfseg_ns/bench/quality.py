@@ -8,11 +8,12 @@ from typing import Any, Dict, List, Optional
 
 from nerfseg_ns.bench.config import BenchConfig
 from nerfseg_ns.bench.held_out import SLOW_STRIDES, STRIDES, HeldOut
-from nerfseg_ns.bench.say import say
-from nerfseg_ns.bench.session import Session, quiet
-from nerfseg_ns.bench.timing import seconds_of
 from nerfseg_ns.bench.variants import variant_config
-from nerfseg_ns.training.stages import Stage
+from nerfseg_ns.console.quiet import quiet
+from nerfseg_ns.console.timed_lines import say
+from nerfseg_ns.core.stage import Stage
+from nerfseg_ns.measurement.timing import seconds_of
+from nerfseg_ns.runs.session import Session
 from nerfseg_ns.training.trainer import StagedTrainerConfig
 
 DEPTH_GOAL = 0.01

@@ -11,7 +11,7 @@ from typing import Any, Dict, Optional
 
 from nerfseg_ns.bench.config import BenchConfig
 from nerfseg_ns.bench.folder import WORK_PREFIX, BenchFolder, Results, read_results
-from nerfseg_ns.bench.quieten import quieten
+from nerfseg_ns.console.warning_filters import quieten
 from nerfseg_ns.utils.files import write_text, write_whole
 
 
@@ -54,8 +54,8 @@ def _check_runs(config: BenchConfig) -> None:
 
 def _measure(config: BenchConfig, folder: BenchFolder) -> Results:
     """Runs the parts one after the other; bench.json holds those that are done."""
-    from nerfseg_ns.bench.machine import describe_machine, machine_facts
-    from nerfseg_ns.bench.say import say
+    from nerfseg_ns.console.timed_lines import say
+    from nerfseg_ns.measurement.machine import describe_machine, machine_facts
     from nerfseg_ns.utils.commands import device_type
 
     start = time.perf_counter()
@@ -102,8 +102,8 @@ def _parts(config: BenchConfig, folder: BenchFolder, work: Path):
 
 def _make_towns(config: BenchConfig, folder: BenchFolder) -> Dict[int, Path]:
     """The towns that are learnt, by seed, the bench's own first."""
-    from nerfseg_ns.bench.say import say
-    from nerfseg_ns.bench.session import quiet
+    from nerfseg_ns.console.quiet import quiet
+    from nerfseg_ns.console.timed_lines import say
     from nerfseg_ns.town.make import make_town
 
     towns, more = {}, config.quality_seeds if "quality" in config.parts else ()

@@ -11,10 +11,10 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image
 
+from nerfseg_ns.core.indices import evenly_spaced_indices
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.town.scene_writer import write_matrix
 from nerfseg_ns.utils.files import new_folder
-from nerfseg_ns.utils.spread import spread
 
 SPLITS = ("train", "validation", "test")
 JPEG_QUALITY = 90
@@ -60,7 +60,9 @@ def enlarge(town: Path, output: Path, size: int, views: int, labelled: int) -> P
         views: training views, evenly over the flight.
         labelled: those that come with labels.
     """
-    return copy_scene(town, output, size=size, chosen=spread(len(_stems(town, "train")), views), labelled=labelled)
+    return copy_scene(
+        town, output, size=size, chosen=evenly_spaced_indices(len(_stems(town, "train")), views), labelled=labelled
+    )
 
 
 def copy_scene(
@@ -95,7 +97,7 @@ def copy_scene(
             if split == "train" and labelled is not None:
                 label_folder, stems = (
                     town / "truth" / "train" / "label",
-                    [stems[i] for i in spread(len(stems), labelled)],
+                    [stems[i] for i in evenly_spaced_indices(len(stems), labelled)],
                 )
             else:
                 label_folder = town / split / "label"

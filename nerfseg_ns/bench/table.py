@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional
 
 from nerfseg_ns.bench.folder import Results
-from nerfseg_ns.bench.machine import describe_machine
-from nerfseg_ns.bench.timing import Measured
+from nerfseg_ns.bench.formatting import FIGURES, SERIES, VARIANTS, figure_name
 from nerfseg_ns.bench.variants import YARDSTICK
-from nerfseg_ns.bench.words import FIGURES, SERIES, VARIANTS, amount, digits, figure_name
+from nerfseg_ns.measurement.machine import describe_machine
+from nerfseg_ns.measurement.timing import Measured
+from nerfseg_ns.measurement.units import amount, digits
 from nerfseg_ns.utils.markdown import markdown_table
 
 NONE = "–"

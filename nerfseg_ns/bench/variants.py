@@ -8,7 +8,7 @@ from typing import Any, Dict, Tuple
 from nerfseg_ns.eye.config import NO_BACKBONE
 from nerfseg_ns.method_configs.nerfseg import nerfseg
 from nerfseg_ns.method_configs.nerfseg_fast import nerfseg_fast
-from nerfseg_ns.training.in_process import in_process
+from nerfseg_ns.runs.in_process import in_process
 from nerfseg_ns.training.trainer import StagedTrainerConfig
 
 YARDSTICK = "paper"

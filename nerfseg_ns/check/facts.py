@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 from nerfstudio.cameras.cameras import CameraType
-from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataParserConfig, DataparserOutputs
+from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataparserOutputs
 from PIL import ExifTags, Image
 
 from nerfseg_ns.check.config import CheckConfig
+from nerfseg_ns.dataparsers.choose import parser_config
 from nerfseg_ns.dataparsers.detect import detect_dataparser
-from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.errors import Problems
 from nerfseg_ns.geo.georeference import METADATA_KEY, Georeference
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.labels.label_maps import LabelMaps, count_pixels
@@ -94,7 +95,7 @@ def read_facts(scene: Path, config: CheckConfig) -> SceneFacts:
         SceneError: training would fail; holds everything that was found wrong.
     """
     name = detect_dataparser(scene)
-    parser: DataParser = parser_config(name, scene, config).setup()
+    parser: DataParser = parser_config(name, scene, config.dataparser_options()).setup()
     problems, splits = Problems(), []
     for split in SPLITS:
         with problems.collect():
@@ -103,22 +104,6 @@ def read_facts(scene: Path, config: CheckConfig) -> SceneFacts:
             splits.append(SplitFacts(split, outputs, count_pixels(maps.labels, maps.table)))
     problems.raise_found()
     return SceneFacts(name, _merge_same(splits))
-
-
-def parser_config(name: str, scene: Path, config: CheckConfig) -> DataParserConfig:
-    """The dataparser's config with those of the options that it has.
-
-    Raises:
-        SceneError: the dataparser has not an option that is given.
-    """
-    from nerfseg_ns.dataparsers.specifications import SPECIFICATIONS
-
-    kind = type(SPECIFICATIONS[name].config)
-    options = config.dataparser_options()
-    for key in options:
-        if not hasattr(kind, key):
-            raise SceneError(f"--{key.replace('_', '-')} is no option of {name}, which {scene} is for. Leave it out.")
-    return kind(data=scene, **options)
 
 
 def _merge_same(splits: list[SplitFacts]) -> list[SplitFacts]:

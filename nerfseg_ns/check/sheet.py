@@ -6,22 +6,19 @@ import math
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
-from numpy import ndarray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from nerfseg_ns.check.facts import SceneFacts, SplitFacts
-from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
+from nerfseg_ns.pictures.label_colours import blend_labels
+from nerfseg_ns.pictures.legend import INK, MARGIN, PAPER, caption_font, legend
 from nerfseg_ns.utils.files import write_whole
 
 MAX_PHOTOS = 24
 COLUMNS = 4
 TILE_WIDTH = 360
-MARGIN = 12
 CAPTION = 24
 BLEND = 0.6
 """How much of the label's colour is blended into the photo."""
-INK, PAPER = (28, 36, 48), (255, 255, 255)
 
 
 def write_sheet(facts: SceneFacts, path: Path) -> None:
@@ -42,16 +39,6 @@ def write_sheet(facts: SceneFacts, path: Path) -> None:
         row, column = divmod(position, COLUMNS)
         sheet.paste(tile, (MARGIN + column * (TILE_WIDTH + MARGIN), 2 * MARGIN + key.height + row * (height + MARGIN)))
     write_whole(path, sheet.save)
-
-
-def blend_labels(
-    photo: UInt8[ndarray, "height width 3"], labels: UInt8[ndarray, "height width"], table: ClassTable
-) -> UInt8[ndarray, "height width 3"]:
-    """The photo with the classes' colours over it, where it is labelled; untouched elsewhere."""
-    colors = np.zeros((256, 3))
-    colors[: len(table)] = table.color_array
-    mixed = (1 - BLEND) * photo + BLEND * colors[labels]
-    return np.where((labels != IGNORE_INDEX)[..., None], mixed.round(), photo).astype(np.uint8)
 
 
 def _choose(facts: SceneFacts) -> list[tuple[SplitFacts, int]]:
@@ -78,35 +65,7 @@ def _tile(split: SplitFacts, index: int) -> Image.Image:
         photo = np.asarray(image.convert("RGB").resize((TILE_WIDTH, height)))
     labels = split.labels.read(index, height, TILE_WIDTH)[..., 0].numpy()
     tile = Image.new("RGB", (TILE_WIDTH, height + CAPTION), PAPER)
-    tile.paste(Image.fromarray(blend_labels(photo, labels, split.labels.table)), (0, 0))
+    tile.paste(Image.fromarray(blend_labels(photo, labels, split.labels.table.color_array, BLEND)), (0, 0))
     state = "" if split.labels.labels[index] is not None else ", no labels"
     ImageDraw.Draw(tile).text((2, height + 4), f"{path.name} ({split.name}{state})", fill=INK, font=caption_font())
     return tile
-
-
-def legend(table: ClassTable, width: int) -> Image.Image:
-    """The classes' colours and names in lines.
-
-    Args:
-        table: the classes.
-        width: of the picture, pixels.
-    """
-    font, line = caption_font(), 22
-    places, x, y = [], 0, 0
-    for name, color in zip(table.names, table.colors, strict=True):
-        length = 24 + math.ceil(font.getlength(name)) + 24
-        if x and x + length > width:
-            x, y = 0, y + line
-        places.append((x, y, name, color))
-        x += length
-    picture = Image.new("RGB", (width, y + line), PAPER)
-    draw = ImageDraw.Draw(picture)
-    for x, y, name, color in places:
-        draw.rectangle((x, y + 3, x + 15, y + 17), fill=color, outline=(160, 160, 160))
-        draw.text((x + 22, y + 1), name, fill=INK, font=font)
-    return picture
-
-
-def caption_font() -> ImageFont.FreeTypeFont:
-    """Of all that is written into the pictures."""
-    return ImageFont.load_default(14)

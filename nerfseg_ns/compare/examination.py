@@ -9,12 +9,12 @@ import numpy as np
 from nerfstudio.utils.rich_utils import CONSOLE
 from PIL import Image
 
-from nerfseg_ns.bench.timing import seconds_of
 from nerfseg_ns.compare.contestant import Contestant
 from nerfseg_ns.compare.folder import PROPAGATED, UNLABELLED
 from nerfseg_ns.compare.scoring import ComparedScores
-from nerfseg_ns.demo.pictures import save_labels
 from nerfseg_ns.evaluation.prediction import Prediction
+from nerfseg_ns.measurement.timing import seconds_of
+from nerfseg_ns.pictures.label_colours import save_labels
 from nerfseg_ns.utils.files import write_whole
 
 

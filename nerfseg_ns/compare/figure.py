@@ -16,7 +16,7 @@ from nerfseg_ns.compare.methods import METHODS
 from nerfseg_ns.compare.results import Comparison, Line, Spread
 from nerfseg_ns.compare.table import percent
 from nerfseg_ns.compare.words import counted
-from nerfseg_ns.utils.axes import INK, SOFT, tidy
+from nerfseg_ns.pictures.axes import INK, SOFT, tidy
 
 COLOURS = {"rendered": "#1f5fa8", "observed": "#d98c1f"}
 NAMES = {"rendered": "rendered colour: no photo of the view", "observed": "observed colour: the view's photo"}

@@ -9,7 +9,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from nerfseg_ns.bench.words import amount
+from nerfseg_ns.measurement.units import amount
 
 
 class JobProgress:

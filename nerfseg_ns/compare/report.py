@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, Sequence
 
-from nerfseg_ns.bench.machine import describe_machine
 from nerfseg_ns.compare.config import CompareConfig
 from nerfseg_ns.compare.figure import draw
 from nerfseg_ns.compare.folder import CompareFolder, Result
@@ -15,6 +14,7 @@ from nerfseg_ns.compare.results import gather
 from nerfseg_ns.compare.scenes import EnteredScene
 from nerfseg_ns.compare.sheet import write_sheet
 from nerfseg_ns.compare.table import tables, values
+from nerfseg_ns.measurement.machine import describe_machine
 from nerfseg_ns.utils.files import write_text, write_whole
 
 

@@ -13,9 +13,8 @@ from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from numpy import ndarray
 from PIL import Image
 
-from nerfseg_ns.check.config import CheckConfig
-from nerfseg_ns.check.facts import parser_config
 from nerfseg_ns.data.dataset import LabelledDataset
+from nerfseg_ns.dataparsers.choose import parser_config
 from nerfseg_ns.dataparsers.detect import detect_dataparser
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
@@ -51,7 +50,7 @@ class ComparedScene:
         self.folder, self.truth = folder, truth
         self.dataparser = detect_dataparser(folder)
         self.num_labelled = num_labelled
-        self._parser = parser_config(self.dataparser, folder, CheckConfig()).setup()
+        self._parser = parser_config(self.dataparser, folder, {}).setup()
 
     @cached_property
     def train(self) -> LabelledDataset:

@@ -10,17 +10,18 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image, ImageDraw
 
-from nerfseg_ns.check.sheet import INK, MARGIN, PAPER, caption_font, legend
 from nerfseg_ns.compare.folder import CompareFolder
 from nerfseg_ns.compare.methods import METHODS
 from nerfseg_ns.compare.plan import PlannedJob
 from nerfseg_ns.compare.results import Comparison, Line
 from nerfseg_ns.compare.scene import ComparedScene, LabelledImage
 from nerfseg_ns.compare.scenes import EnteredScene
-from nerfseg_ns.demo.pictures import UNLABELLED, error_picture
+from nerfseg_ns.core.indices import evenly_spaced_indices
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
+from nerfseg_ns.pictures.label_colours import colour_labels
+from nerfseg_ns.pictures.legend import INK, MARGIN, PAPER, caption_font, legend
+from nerfseg_ns.pictures.views import error_picture
 from nerfseg_ns.utils.files import write_whole
-from nerfseg_ns.utils.spread import spread
 
 VIEWS = 3
 TILE_WIDTH = 190
@@ -43,11 +44,11 @@ def write_sheet(folder: CompareFolder, scene: EnteredScene, jobs: Sequence[Plann
         comparison: what they found.
     """
     read = ComparedScene(scene.folder, truth=scene.truth)
-    views = [read.test_views[position] for position in spread(len(read.test_views), VIEWS)]
+    views = [read.test_views[position] for position in evenly_spaced_indices(len(read.test_views), VIEWS)]
     photos = [read.read("test", view) for view in views]
     columns: Dict[str, Column] = {
         "photo": [_tile(photo.image) for photo in photos],
-        "truth": [_tile(colour_labels(photo.labels, read.table)) for photo in photos],
+        "truth": [_tile(colour_labels(photo.labels, read.table.color_array)) for photo in photos],
     }
     for line in comparison.lines:
         job = _first_job(folder, scene, jobs, line, comparison.reference)
@@ -55,13 +56,6 @@ def write_sheet(folder: CompareFolder, scene: EnteredScene, jobs: Sequence[Plann
             title = f"{METHODS[line[0]].title} ({line[1]})"
             columns[title] = [_predicted(folder.of(job) / line[1], photo, read.table) for photo in photos]
     write_whole(folder.sheet(scene.name), _put_together(columns, read.table).save)
-
-
-def colour_labels(labels: UInt8[ndarray, "height width"], table: ClassTable) -> UInt8[ndarray, "height width 3"]:
-    """A label map in the classes' colours, pale grey where not labelled."""
-    colours = np.full((IGNORE_INDEX + 1, 3), UNLABELLED, dtype=np.uint8)
-    colours[: len(table)] = table.color_array
-    return colours[labels]
 
 
 def _first_job(
@@ -76,7 +70,7 @@ def _predicted(folder: Path, photo: LabelledImage, table: ClassTable) -> Image.I
     """A prediction, and below it, half as large, its wrong pixels."""
     with Image.open(folder / f"{photo.stem}.png") as file:
         labels = np.asarray(file)
-    above = _tile(colour_labels(labels, table))
+    above = _tile(colour_labels(labels, table.color_array))
     wrong = _tile(error_picture(labels, photo.labels, photo.image), TILE_WIDTH // 2)
     tile = Image.new("RGB", (TILE_WIDTH, above.height + GAP + wrong.height), PAPER)
     tile.paste(above, (0, 0))

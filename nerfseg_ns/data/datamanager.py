@@ -15,6 +15,7 @@ from nerfstudio.model_components.ray_generators import RayGenerator
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
+from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.data.guided_sampler import GuidedPixelSampler
 from nerfseg_ns.data.labelled_crops import LabelledCrops
@@ -27,7 +28,6 @@ from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.labels.label_maps import LabelMaps
 from nerfseg_ns.semantics.batch import SemanticBatch
 from nerfseg_ns.semantics.guidance import LABELLED
-from nerfseg_ns.training.stages import Stage
 
 RAYS_PER_BATCH = {"cpu": 1024, "cuda": 4096}
 

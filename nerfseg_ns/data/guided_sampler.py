@@ -5,9 +5,9 @@ from typing import Dict, Type
 
 import torch
 
+from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.data.pixel_sampler import StagedPixelSampler, StagedPixelSamplerConfig
 from nerfseg_ns.errors import SceneError
-from nerfseg_ns.training.stages import Stage
 
 
 @dataclass

@@ -9,9 +9,9 @@ from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.model_components.ray_generators import RayGenerator
 from torch import Tensor
 
+from nerfseg_ns.core.processes import shard
 from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.labels.classes import IGNORE_INDEX
-from nerfseg_ns.training.data_parallel import shard
 
 Batch = Dict[str, Tensor]
 """What is known of the pixels that rays go through, by nerfstudio's names."""

@@ -12,9 +12,9 @@ from jaxtyping import Bool, Float, Int, UInt8
 from nerfstudio.data.pixel_samplers import PixelSampler, PixelSamplerConfig
 from torch import Tensor
 
+from nerfseg_ns.core.processes import shard
+from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.labels.classes import IGNORE_INDEX
-from nerfseg_ns.training.data_parallel import shard
-from nerfseg_ns.training.stages import Stage
 
 PER_PIXEL = ("image", "semantics", "mask")
 POOL = 4

@@ -14,9 +14,9 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import track
 from torch import Tensor
 
+from nerfseg_ns.core.indices import evenly_spaced_indices
 from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.labels.classes import IGNORE_INDEX
-from nerfseg_ns.utils.spread import spread
 
 
 @dataclass
@@ -60,7 +60,7 @@ class WindowRenderer:
             By the number of the photo.
         """
         labelled = self.dataset.label_maps.labelled
-        chosen = [labelled[place] for place in spread(len(labelled), max(1, max_pixels // least**2))]
+        chosen = [labelled[place] for place in evenly_spaced_indices(len(labelled), max(1, max_pixels // least**2))]
         views = track(chosen, "Rendering labelled photos", console=CONSOLE, transient=True)
         windows = {view: self._window(view, max_pixels // len(chosen)) for view in views}
         return {view: window for view, window in windows.items() if window is not None}

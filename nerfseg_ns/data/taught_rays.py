@@ -13,12 +13,12 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import track
 from torch import Tensor
 
+from nerfseg_ns.core.indices import evenly_spaced_indices
 from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.data.labelled_rays import half_precision, single_precision
 from nerfseg_ns.semantics.frozen_rays import FrozenRays
 from nerfseg_ns.semantics.opinions import opinion
 from nerfseg_ns.semantics.taught_field import concatenate
-from nerfseg_ns.utils.spread import spread
 
 Freeze = Callable[[RayBundle, Dict[str, Tensor]], FrozenRays]
 See = Callable[[Float[Tensor, "height width 3"]], Float[Tensor, "height width classes"]]
@@ -60,7 +60,7 @@ class SceneRays:
         """
         labelled = set(dataset.label_maps.labelled)
         free = [view for view in range(len(dataset)) if view not in labelled]
-        views = [free[place] for place in spread(len(free), min(len(free), photos))]
+        views = [free[place] for place in evenly_spaced_indices(len(free), min(len(free), photos))]
         parts, seen = [], []
         for view in track(views, "Looking at unlabelled photos", console=CONSOLE, transient=True):
             for indices, batch, probabilities in _pixels(dataset, view, see, count // len(views), rays_per_chunk):

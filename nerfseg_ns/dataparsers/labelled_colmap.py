@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.data.dataparsers.colmap_dataparser import ColmapDataParser, ColmapDataParserConfig
 from nerfstudio.data.dataparsers.nerfstudio_dataparser import MAX_AUTO_RESOLUTION
 
-from nerfseg_ns.dataparsers.labelled_scene import LabelledSceneMixin
+from nerfseg_ns.dataparsers.labelled_scene import LabelledSceneMixin, LabelledSceneOptions
 from nerfseg_ns.dataparsers.photo_file import photo_size
 from nerfseg_ns.errors import SceneError
-
-if TYPE_CHECKING:
-    from nerfseg_ns.dataparsers.labelled_photos import LabelledPhotosDataParserConfig
 
 _LISTS = {"train": "train_list.txt", "val": "validation_list.txt", "test": "test_list.txt"}
 """nerfstudio's files that list the photos of a split, one name a line."""
@@ -28,7 +24,7 @@ class LabelledColmap(LabelledSceneMixin, ColmapDataParser):
         options: as for transforms.json; the folder must hold a COLMAP model.
     """
 
-    def __init__(self, options: LabelledPhotosDataParserConfig) -> None:
+    def __init__(self, options: LabelledSceneOptions) -> None:
         self.options = options
         super().__init__(
             ColmapDataParserConfig(

@@ -9,66 +9,30 @@ sparse points read without open3d (which needs a system library).
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Optional
 
 import numpy as np
 import torch
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
-from nerfstudio.data.dataparsers.nerfstudio_dataparser import Nerfstudio, NerfstudioDataParserConfig
+from nerfstudio.data.dataparsers.nerfstudio_dataparser import Nerfstudio
 from nerfstudio.utils.io import load_from_json
 from torch import Tensor
 
-from nerfseg_ns.dataparsers.detect import COLMAP_FOLDERS, find_colmap
-from nerfseg_ns.dataparsers.labelled_scene import LabelledSceneMixin
+from nerfseg_ns.dataparsers.labelled_colmap import LabelledColmap
+from nerfseg_ns.dataparsers.labelled_scene import LabelledSceneMixin, LabelledSceneOptions
 from nerfseg_ns.errors import SceneError
 
 
 @dataclass
-class LabelledPhotosDataParserConfig(NerfstudioDataParserConfig):
+class LabelledPhotosDataParserConfig(LabelledSceneOptions):
     """Own photos (transforms.json or a COLMAP model) with labels for some of them"""
 
     _target: type = field(default_factory=lambda: LabelledPhotos)
-    label_folder: str = "labels"
-    """Folder of the label files, below the scene's folder: PNGs or LabelMe JSONs with the photo's stem, COCO JSONs, or
-    a VOC export. images takes LabelMe's JSONs from beside the photos. A frame of transforms.json may name its label
-    file itself, as label_path."""
-    palette: Literal["auto", "carla-mvs-20", "carla-older", "carla-newer", "google-earth"] = "auto"
-    """Classes of a scene without a classes.json; auto chooses by all colours of the label files."""
-    label_encoding: Literal["auto", "index", "rgb", "bgr"] = "auto"
-    """How label PNGs encode classes. auto decides over all label files and the whole palette."""
-    images_path: Path = Path("images")
-    """Folder of the photos below the scene's folder, for a COLMAP model without transforms.json."""
-    colmap_path: Optional[Path] = None
-    """Folder of the COLMAP model (cameras, images, points3D as .bin or .txt) below the scene's folder, read where there
-    is no transforms.json. None looks in colmap/sparse/0, sparse/0, sparse and colmap."""
-    orientation_method: Literal["ground", "pca", "up", "vertical", "none"] = "ground"
-    """How to find the world's up direction. ground: at right angles to the sparse points' plane, or, without points,
-    against the photos' mean viewing direction. The others are nerfstudio's; up and vertical go by the images' up
-    direction, which lies in the ground plane for photos that look straight down. An orientation_override in
-    transforms.json wins; a georeferenced scene keeps its own up direction."""
-    auto_scale_poses: bool = True
-    """Scale so that the farthest camera is 1/1.1 (times scale_factor) from the origin: the background's inverted
-    sphere needs all cameras inside the unit sphere."""
-    eval_mode: Literal["interval", "fraction", "filename", "all"] = "all"
-    """Which of the UNLABELLED photos are held out to measure PSNR (val and test are the same; labelled photos are
-    always trained on). all: none is held out, every photo is in every split, and scores are those of photos that were
-    trained on; interval: every eval-interval-th; fraction: all but train-split-fraction of them; filename: by train /
-    eval in the name. What is held out gets worse label maps. Lists of file names in transforms.json (train_filenames,
-    val_filenames, test_filenames) win: labelled photos listed for test are then held out and measure mIoU."""
-    load_3D_points: bool = True
-    """Read the sparse points that transforms.json names (ply_file_path); they give the ground plane and the bounds."""
 
     def setup(self, **kwargs) -> LabelledSceneMixin:
         """The dataparser: nerfstudio's for transforms.json, or the one for COLMAP models where there is only such."""
-        from nerfseg_ns.dataparsers.labelled_colmap import LabelledColmap
-
         if transforms_file(self.data).is_file() or self.find_colmap() is None:
             return self._target(self, **kwargs)
         return LabelledColmap(self, **kwargs)
-
-    def find_colmap(self) -> Optional[Path]:
-        """The folder of the COLMAP model, relative to the scene's folder; None if there is none."""
-        return find_colmap(self.data, COLMAP_FOLDERS if self.colmap_path is None else [str(self.colmap_path)])
 
 
 def transforms_file(data: Path) -> Path:

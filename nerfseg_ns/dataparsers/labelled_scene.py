@@ -4,32 +4,72 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Optional
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from nerfstudio.cameras.camera_utils import auto_orient_and_center_poses
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
+from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
 from torch import Tensor
 
+from nerfseg_ns.dataparsers.detect import COLMAP_FOLDERS, find_colmap
 from nerfseg_ns.dataparsers.frames import Frame, read_frames
-from nerfseg_ns.dataparsers.ground_plane import ground_rotation
 from nerfseg_ns.dataparsers.poses import CAMERA_RADIUS
 from nerfseg_ns.dataparsers.splits import split_photos
-from nerfseg_ns.dataparsers.transforms_head import check_head, require_frames
+from nerfseg_ns.dataparsers.validate_transforms import check_head, require_frames
 from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.geometry.ground_plane import ground_rotation
 from nerfseg_ns.labels.classes import ClassTable
 from nerfseg_ns.labels.find import FORMS, find_labels, open_label
 from nerfseg_ns.labels.label_maps import LabelMaps, require_labelled_pixels, resolve_labels
 from nerfseg_ns.labels.photo_label import PhotoLabel
 
 if TYPE_CHECKING:
-    from nerfseg_ns.dataparsers.labelled_photos import LabelledPhotosDataParserConfig
     from nerfseg_ns.geo.local_frame import LocalFrame
 
 GEOREFERENCE_KEY = "georeference"
 """Key of transforms.json that says where on the earth its origin is; its units are then metres, z up."""
+
+
+@dataclass
+class LabelledSceneOptions(NerfstudioDataParserConfig):
+    """What may be said of a scene, however its poses come."""
+
+    label_folder: str = "labels"
+    """Folder of the label files, below the scene's folder: PNGs or LabelMe JSONs with the photo's stem, COCO JSONs, or
+    a VOC export. images takes LabelMe's JSONs from beside the photos. A frame of transforms.json may name its label
+    file itself, as label_path."""
+    palette: Literal["auto", "carla-mvs-20", "carla-older", "carla-newer", "google-earth"] = "auto"
+    """Classes of a scene without a classes.json; auto chooses by all colours of the label files."""
+    label_encoding: Literal["auto", "index", "rgb", "bgr"] = "auto"
+    """How label PNGs encode classes. auto decides over all label files and the whole palette."""
+    images_path: Path = Path("images")
+    """Folder of the photos below the scene's folder, for a COLMAP model without transforms.json."""
+    colmap_path: Optional[Path] = None
+    """Folder of the COLMAP model (cameras, images, points3D as .bin or .txt) below the scene's folder, read where there
+    is no transforms.json. None looks in colmap/sparse/0, sparse/0, sparse and colmap."""
+    orientation_method: Literal["ground", "pca", "up", "vertical", "none"] = "ground"
+    """How to find the world's up direction. ground: at right angles to the sparse points' plane, or, without points,
+    against the photos' mean viewing direction. The others are nerfstudio's; up and vertical go by the images' up
+    direction, which lies in the ground plane for photos that look straight down. An orientation_override in
+    transforms.json wins; a georeferenced scene keeps its own up direction."""
+    auto_scale_poses: bool = True
+    """Scale so that the farthest camera is 1/1.1 (times scale_factor) from the origin: the background's inverted
+    sphere needs all cameras inside the unit sphere."""
+    eval_mode: Literal["interval", "fraction", "filename", "all"] = "all"
+    """Which of the UNLABELLED photos are held out to measure PSNR (val and test are the same; labelled photos are
+    always trained on). all: none is held out, every photo is in every split, and scores are those of photos that were
+    trained on; interval: every eval-interval-th; fraction: all but train-split-fraction of them; filename: by train /
+    eval in the name. What is held out gets worse label maps. Lists of file names in transforms.json (train_filenames,
+    val_filenames, test_filenames) win: labelled photos listed for test are then held out and measure mIoU."""
+    load_3D_points: bool = True
+    """Read the sparse points that transforms.json names (ply_file_path); they give the ground plane and the bounds."""
+
+    def find_colmap(self) -> Optional[Path]:
+        """The folder of the COLMAP model, relative to the scene's folder; None if there is none."""
+        return find_colmap(self.data, COLMAP_FOLDERS if self.colmap_path is None else [str(self.colmap_path)])
 
 
 @dataclass(frozen=True)
@@ -55,7 +95,7 @@ class LabelledSceneMixin:
     A subclass reads the scene's files (`_read_meta`, `_loaded_photo`) and calls its parent (`_outputs_of_all`).
     """
 
-    options: LabelledPhotosDataParserConfig
+    options: LabelledSceneOptions
     """The user's options; `config` is what the parent is given."""
     _scene: _Scene | None = None
 

@@ -9,7 +9,7 @@ from typing import Any, Dict
 
 from nerfseg_ns.demo.config import DemoConfig
 from nerfseg_ns.demo.folder import DemoFolder
-from nerfseg_ns.demo.measure import Laps, peak_memory_bytes
+from nerfseg_ns.measurement.resources import Laps, peak_memory_bytes
 from nerfseg_ns.utils.files import write_text
 
 STEPS = ("town", "train", "evaluate", "render")

@@ -15,7 +15,8 @@ from rich.progress import track
 
 from nerfseg_ns.demo.evaluate import label_map
 from nerfseg_ns.demo.folder import DemoFolder
-from nerfseg_ns.demo.pictures import save_labels, to_bytes
+from nerfseg_ns.pictures.label_colours import save_labels
+from nerfseg_ns.pictures.views import to_bytes
 from nerfseg_ns.pipeline import NerfSegPipeline
 from nerfseg_ns.utils.files import write_whole
 

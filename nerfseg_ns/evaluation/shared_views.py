@@ -7,8 +7,8 @@ import torch.distributed as dist
 from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader
 from nerfstudio.utils import comms
 
+from nerfseg_ns.core.processes import shard
 from nerfseg_ns.evaluation.scores import SegmentationScores
-from nerfseg_ns.training.data_parallel import shard
 
 
 def own_views(loader: FixedIndicesEvalDataloader) -> FixedIndicesEvalDataloader:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nerfseg_ns.utils.schedules import cosine
+from nerfseg_ns.core.schedules import cosine
 
 LEARNING_RATE, WEIGHT_DECAY = 2e-3, 1e-2
 

@@ -15,6 +15,8 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import track
 from torch import Tensor, nn
 
+from nerfseg_ns.core.indices import evenly_spaced_indices
+from nerfseg_ns.core.seeds import seeded
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.eye.backbone import Backbone, load_backbone
 from nerfseg_ns.eye.config import NO_BACKBONE, EyeConfig
@@ -29,8 +31,6 @@ from nerfseg_ns.eye.training_pixels import SeenPixels
 from nerfseg_ns.eye.turns import TEST_TURNS, turn, turn_back
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.labels.label_maps import resize_labels
-from nerfseg_ns.utils.seeds import seeded
-from nerfseg_ns.utils.spread import spread
 
 STEP = 2
 """Pixels, both ways, of which one is classified; what lies between is read between them."""
@@ -111,7 +111,7 @@ class Eye(nn.Module):
             SceneError: no pixel is labelled.
         """
         generator = torch.Generator().manual_seed(seed)
-        chosen = spread(len(pictures), min(len(pictures), self.config.max_copies))
+        chosen = evenly_spaced_indices(len(pictures), min(len(pictures), self.config.max_copies))
         copies = [copy for place in chosen for copy in self._see(pictures[place], generator, len(chosen))]
         copies = [copy for copy in copies if (copy.labels != IGNORE_INDEX).any()]
         if not copies:

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from nerfseg_ns.core.seeds import seeded
 from nerfseg_ns.eye.copies import FOLDS
 from nerfseg_ns.eye.descent import descend
 from nerfseg_ns.eye.training_pixels import SeenPixels
-from nerfseg_ns.utils.seeds import seeded
 
 HIDDEN, DROPOUT = 64, 0.2
 STEPS, BATCH = 300, 512

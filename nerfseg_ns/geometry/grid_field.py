@@ -12,9 +12,9 @@ from nerfstudio.field_components.mlp import MLP
 from nerfstudio.fields.base_field import Field
 from torch import Tensor, nn
 
+from nerfseg_ns.core.grids import sample_voxels
 from nerfseg_ns.geometry.planes import MultiScalePlanes
 from nerfseg_ns.geometry.scene_frame import SceneFrame
-from nerfseg_ns.utils.grids import sample_voxels
 
 INITIAL_LOG_DENSITY = -2.0
 """Log of the optical depth of the whole slab at the start: nearly clear, so that light reaches the ground."""

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from nerfseg_ns.core.grids import interpolate
 from nerfseg_ns.geometry.base import RaySegment
-from nerfseg_ns.utils.grids import interpolate
 
 CELLS = 192
 """Of the raster of the ground, both ways."""

@@ -7,12 +7,12 @@ from jaxtyping import Bool, Float, Int
 from nerfstudio.cameras.rays import RaySamples
 from torch import Tensor
 
+from nerfseg_ns.core.samples import widen
 from nerfseg_ns.geometry.base import RenderedLevel
 from nerfseg_ns.geometry.inverted_sphere import bin_edges, inverse_radius_deltas
 from nerfseg_ns.geometry.nerfpp_field import NeRFPPField
 from nerfseg_ns.geometry.nerfpp_level import NeRFPPLevel, Part, join
 from nerfseg_ns.geometry.packed import ask_colour, ask_density, heaviest
-from nerfseg_ns.utils.samples import widen
 
 Draw = Callable[[RaySamples, Float[Tensor, "rays samples 1"]], RaySamples]
 """Draws the fine samples from the coarse ones and their weights."""

@@ -11,8 +11,8 @@ from nerfstudio.cameras.rays import RaySamples
 from nerfstudio.field_components.field_heads import FieldHeadNames
 from torch import Tensor
 
+from nerfseg_ns.core.samples import widen
 from nerfseg_ns.geometry.nerfpp_field import NeRFPPField
-from nerfseg_ns.utils.samples import widen
 
 REACH = 2
 """Samples on either side that the widest ray convolution (kernel 5) sees."""

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from nerfstudio.field_components.encodings import KPlanesEncoding
 from torch import Tensor, nn
 
-from nerfseg_ns.utils.grids import interpolate
+from nerfseg_ns.core.grids import interpolate
 
 SPREAD = 0.1
 """The features start out uniform between minus and plus this."""

@@ -13,7 +13,7 @@ from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor, nn
 
-from nerfseg_ns.dataparsers.ground_plane import plane_normal, rotation_upright
+from nerfseg_ns.geometry.ground_plane import plane_normal, rotation_upright
 
 MIN_POINTS = 50
 OUTER = 6.0

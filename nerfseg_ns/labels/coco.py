@@ -14,8 +14,8 @@ from nerfseg_ns.errors import Problems, SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.labels.json_values import is_whole, read_points, read_size
 from nerfseg_ns.labels.names import class_index, is_not_labelled, named_table
-from nerfseg_ns.labels.patches import Patch, polygon_patch
 from nerfseg_ns.labels.photo_label import LabelOptions, PhotoLabel, Size
+from nerfseg_ns.labels.rasterize import Patch, polygon_patch
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from unicodedata import normalize
 
 from nerfseg_ns.errors import Problems, SceneError
 from nerfseg_ns.labels.json_labels import labels_in_json
-from nerfseg_ns.labels.overlooked import refuse_overlooked
 from nerfseg_ns.labels.photo_label import PhotoLabel
 from nerfseg_ns.labels.pixels import jpeg_error
 from nerfseg_ns.labels.png import PngLabel
+from nerfseg_ns.labels.unread_files import refuse_overlooked
 from nerfseg_ns.labels.voc import VocLabel, find_labelmap, find_masks
 
 FORMS = "PNGs, LabelMe or COCO JSONs, or a VOC export with its labelmap.txt"

@@ -13,12 +13,12 @@ from nerfstudio.data.dataparsers.base_dataparser import Semantics
 from PIL import Image
 from torch import Tensor
 
+from nerfseg_ns.core.indices import evenly_spaced_indices
 from nerfseg_ns.errors import Problems, SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
+from nerfseg_ns.labels.encoding import LabelColors
 from nerfseg_ns.labels.palettes import choose_table
 from nerfseg_ns.labels.photo_label import LabelOptions, PhotoLabel, Size
-from nerfseg_ns.labels.png import LabelColors
-from nerfseg_ns.utils.spread import spread
 
 
 @dataclass
@@ -60,7 +60,7 @@ class LabelMaps(Semantics):
                 f"Labels of {count} photos were asked for, but {len(labelled)} photos are labelled; give a number up "
                 "to that, or 0 for all."
             )
-        kept = {labelled[position] for position in spread(len(labelled), count)}
+        kept = {labelled[position] for position in evenly_spaced_indices(len(labelled), count)}
         return self.of([label if index in kept else None for index, label in enumerate(self.labels)], self.table)
 
     def read(self, index: int, height: int, width: int) -> UInt8[Tensor, "height width 1"]:

@@ -18,8 +18,8 @@ from nerfseg_ns.errors import Problems, SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.labels.json_values import read_points, read_size
 from nerfseg_ns.labels.names import class_index, is_not_labelled, named_table
-from nerfseg_ns.labels.patches import Patch, disc_patch, polygon_patch, stroke_patches
 from nerfseg_ns.labels.photo_label import LabelOptions, PhotoLabel, Size
+from nerfseg_ns.labels.rasterize import Patch, disc_patch, polygon_patch, stroke_patches
 
 _POINTS = {
     "polygon": (3, None),

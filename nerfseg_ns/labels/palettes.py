@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
+from nerfseg_ns.labels.encoding import LabelColors, classify, decide_encoding, refuse_ambiguous_order
 from nerfseg_ns.labels.pixels import describe_code
-from nerfseg_ns.labels.png import LabelColors, classify, decide_encoding, refuse_ambiguous_order
 
 CARLA_COLORS: dict[str, tuple[int, int, int]] = {
     "Unlabeled": (0, 0, 0),

@@ -17,10 +17,10 @@ from jaxtyping import UInt8
 
 from nerfseg_ns.errors import Problems, SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
+from nerfseg_ns.labels.encoding import classify
 from nerfseg_ns.labels.names import class_index, is_not_labelled
 from nerfseg_ns.labels.photo_label import LabelOptions, PhotoLabel
 from nerfseg_ns.labels.pixels import LabelPixels, decode_label, describe_code, describe_unknown
-from nerfseg_ns.labels.png import classify
 
 LABELMAP = "labelmap.txt"
 MASK_FOLDER = "SegmentationClass"

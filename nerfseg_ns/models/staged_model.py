@@ -11,14 +11,13 @@ from nerfstudio.models.base_model import Model
 from torch import Tensor
 from torch.nn import Parameter
 
+from nerfseg_ns.core.stage import GUIDANCE_GROUP, SEMANTIC_GROUP, Stage
 from nerfseg_ns.geometry.base import Geometry, RenderedLevel
 from nerfseg_ns.labels.label_maps import LabelMaps
 from nerfseg_ns.models.config import StagedModelConfig
 from nerfseg_ns.semantics.frozen_rays import FrozenRays
 from nerfseg_ns.semantics.fusion import Fusion
 from nerfseg_ns.semantics.label_modules import make_label_modules
-from nerfseg_ns.training.callback import GUIDANCE_GROUP, SEMANTIC_GROUP
-from nerfseg_ns.training.stages import Stage
 from nerfseg_ns.viewer.labels_button import LabelsButton
 from nerfseg_ns.viewer.markdown import ViewerMarkdown, legend, stage_text
 

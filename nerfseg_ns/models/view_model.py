@@ -11,10 +11,10 @@ from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.scene_box import OrientedBox
 from torch import Tensor
 
+from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.geometry.base import RenderedLevel
 from nerfseg_ns.models.staged_model import StagedModel
 from nerfseg_ns.semantics.outputs import LOGITS, displayable, label_outputs, pending_outputs
-from nerfseg_ns.training.stages import Stage
 
 RAY_FEATURES = "ray_features"
 

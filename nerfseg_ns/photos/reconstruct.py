@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pycolmap
 
+from nerfseg_ns.console.progress import progress_bar
 from nerfseg_ns.photos.config import PhotosConfig
 from nerfseg_ns.photos.pairs import Pair
-from nerfseg_ns.photos.progress import progress_bar
 
 PHOTOS_PER_THREAD, PAIRS_PER_THREAD, FEWEST_PAIRS = 4, 8, 64
 """What COLMAP is given at once. It tells of no progress within a call, and a call costs a little to start."""

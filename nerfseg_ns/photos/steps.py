@@ -13,13 +13,13 @@ import numpy as np
 import pycolmap
 from jaxtyping import Float64
 
+from nerfseg_ns.console.progress import progress_bar, say
 from nerfseg_ns.errors import Problems, SceneError
 from nerfseg_ns.photos.align import Alignment, align, local_positions
 from nerfseg_ns.photos.config import PhotosConfig
 from nerfseg_ns.photos.copies import copy_photo
 from nerfseg_ns.photos.find_photos import FEWEST, Photo
 from nerfseg_ns.photos.pairs import choose_matching, find_pairs
-from nerfseg_ns.photos.progress import progress_bar, say
 from nerfseg_ns.photos.reconstruct import Reconstructor
 from nerfseg_ns.photos.summary import summarise
 from nerfseg_ns.photos.write_scene import registered, write_scene

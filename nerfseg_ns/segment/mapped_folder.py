@@ -19,6 +19,7 @@ from PIL import Image
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.evaluation.prediction import Prediction
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
+from nerfseg_ns.pictures.label_colours import blend_labels
 from nerfseg_ns.utils.files import write_text, write_whole
 
 FACTS = "segment.json"
@@ -110,8 +111,7 @@ class MappedFolder:
         given = drawn != IGNORE_INDEX
         labels = np.where(given, drawn, found.labels).astype(np.uint8)
         confidence = (np.where(given, 1.0, found.confidence) * 255).round().clip(0, 255).astype(np.uint8)
-        colours = self.table.color_array[labels]
-        overlay = (photo * (1 - OPACITY) + colours * OPACITY).round().astype(np.uint8)
+        overlay = blend_labels(photo, labels, self.table.color_array, OPACITY)
         self.written[name] = _digest(labels)
         self._note()  # before they are written: what an interruption leaves is known
         for path, pixels in zip(self.files(name), (labels, confidence, overlay)):

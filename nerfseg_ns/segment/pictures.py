@@ -13,13 +13,13 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image
 
+from nerfseg_ns.console.progress import say
+from nerfseg_ns.dataparsers.photo_names import name_photos
 from nerfseg_ns.errors import Problems, SceneError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.labels.find import FORMS, find_labels
 from nerfseg_ns.labels.label_maps import require_labelled_pixels, resolve_labels
 from nerfseg_ns.labels.photo_label import PhotoLabel, Size
-from nerfseg_ns.photos.progress import say
-from nerfseg_ns.segment.names import name_photos
 from nerfseg_ns.segment.transforms import Listed, read_transforms
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
@@ -137,11 +137,11 @@ def _through_dataparser(
     scene: Path, label_folder: str, palette: str, encoding: str
 ) -> Tuple[List[Picture], ClassTable]:
     """Photos and labels of a scene in another layout; labels of views that it holds out are not looked at."""
-    from nerfseg_ns.check.config import CheckConfig
-    from nerfseg_ns.check.facts import parser_config
+    from nerfseg_ns.dataparsers.choose import parser_config
     from nerfseg_ns.dataparsers.detect import detect_dataparser
 
-    options = CheckConfig(None, None if label_folder == "labels" else label_folder, None, palette, encoding)
+    given = {"label_folder": label_folder, "palette": palette, "label_encoding": encoding}
+    options = {name: value for name, value in given.items() if value not in ("labels", "auto")}
     parser = parser_config(detect_dataparser(scene), scene, options).setup()
     train = parser.get_dataparser_outputs("train")
     maps = train.metadata["semantics"]

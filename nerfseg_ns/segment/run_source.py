@@ -10,14 +10,14 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from nerfseg_ns.data.dataset import LabelledDataset
+from nerfseg_ns.dataparsers.photo_names import name_photos
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.evaluation.prediction import Prediction, as_prediction
+from nerfseg_ns.runs.label_mapper import LabelMapper
+from nerfseg_ns.runs.load import load_run
 from nerfseg_ns.segment.config import SegmentConfig
-from nerfseg_ns.segment.load import load_run
-from nerfseg_ns.segment.mapper import LabelMapper
-from nerfseg_ns.segment.names import name_photos
 from nerfseg_ns.segment.pictures import Picture
-from nerfseg_ns.segment.run import PhotoSource, digest_of
+from nerfseg_ns.segment.source import PhotoSource, digest_of
 from nerfseg_ns.training.checkpoints import find_checkpoint
 
 

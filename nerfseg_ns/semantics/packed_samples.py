@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from nerfseg_ns.utils.samples import widen
+from nerfseg_ns.core.samples import widen
 
 
 @dataclass

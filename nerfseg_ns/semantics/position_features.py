@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nerfseg_ns.utils.grids import sample_voxels
+from nerfseg_ns.core.grids import sample_voxels
 
 COMPONENTS = 8
 """Features of each scale."""

@@ -11,6 +11,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from numpy import ndarray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from nerfseg_ns.core.indices import evenly_spaced_indices
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.town.cameras import intrinsics, plan_cameras
 from nerfseg_ns.town.classes import CLASSES
@@ -21,7 +22,6 @@ from nerfseg_ns.town.scene_writer import SceneWriter
 from nerfseg_ns.town.write_carla_mvs import CarlaMVSWriter
 from nerfseg_ns.town.write_earth_studio import EarthStudioWriter
 from nerfseg_ns.utils.files import new_folder
-from nerfseg_ns.utils.spread import spread
 
 VERSION = 1
 """Counts up when the same options give other bytes than before."""
@@ -116,7 +116,7 @@ def _is_finished(output: Path, record: dict) -> bool:
 def _write_scene(config: TownConfig, record: dict, folder: Path) -> None:
     renderer = Renderer(build_town(config.seed), config.seed, config.easy)
     flights = plan_cameras(config)
-    writer = _WRITERS[config.layout](config, folder, spread(config.train_views, config.labelled_views))
+    writer = _WRITERS[config.layout](config, folder, evenly_spaced_indices(config.train_views, config.labelled_views))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=CONSOLE, transient=True) as progress:
         task = progress.add_task("Rendering the town", total=sum(len(poses) for poses in flights.values()))

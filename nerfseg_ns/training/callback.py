@@ -6,14 +6,8 @@ from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttrib
 from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.utils import writer
 
-from nerfseg_ns.training.stages import Stage, StageScheduleConfig
-
-SEMANTIC_GROUP = "semantics"
-"""Parameter group that learns in stage 2; all other groups learn in stage 1."""
-GUIDANCE_GROUP = "guidance"
-"""Parameter group of what the labels tell stage 1."""
-LABEL_GROUPS = {SEMANTIC_GROUP, GUIDANCE_GROUP}
-"""Parameter groups that begin anew with other labels."""
+from nerfseg_ns.core.stage import Stage
+from nerfseg_ns.training.stages import StageScheduleConfig
 
 
 def staged_callback(

@@ -1,18 +1,10 @@
-"""The two stages of training and what changes between them, all as functions of the step."""
+"""How long the stages last and what changes in them, all as functions of the step."""
 
 import math
 from dataclasses import dataclass
-from enum import Enum
 from typing import Optional, Tuple
 
-
-class Stage(Enum):
-    """What is being learnt."""
-
-    IMPLICIT = "implicit"
-    """Stage 1: density and colour of the scene, from all photos (and labels, where they guide it)."""
-    SEMANTIC = "semantic"
-    """Stage 2: labels on top of the frozen density, from the labelled photos."""
+from nerfseg_ns.core.stage import Stage
 
 
 @dataclass

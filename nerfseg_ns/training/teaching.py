@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
+from nerfseg_ns.core.processes import shared_seed
 from nerfseg_ns.data.datamanager import LabelledDataManager
 from nerfseg_ns.data.labelled_pictures import LabelledPictures
 from nerfseg_ns.data.taught_rays import SceneRays, TaughtRays
@@ -22,7 +23,6 @@ from nerfseg_ns.model import NerfSegModel
 from nerfseg_ns.semantics.frozen_rays import FrozenRays
 from nerfseg_ns.semantics.height_opinion import HeightOpinion
 from nerfseg_ns.semantics.opinions import opinion
-from nerfseg_ns.training.data_parallel import shared_seed
 
 HEIGHT_PHOTOS = 48
 """Unlabelled photos that show where the ground is, where no eye looks at them."""

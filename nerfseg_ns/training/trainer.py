@@ -13,11 +13,11 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from nerfstudio.viewer.viewer import Viewer
 from torch import Tensor
 
+from nerfseg_ns.core.stage import LABEL_GROUPS
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.geo.georeference import FILE_NAME, METADATA_KEY
-from nerfseg_ns.training.callback import LABEL_GROUPS
 from nerfseg_ns.training.checkpoints import find_checkpoint, read_checkpoint, require_finished_stage1
-from nerfseg_ns.training.finite import CHECK_EVERY, require_finite_losses, require_finite_parameters
+from nerfseg_ns.training.nan_checks import CHECK_EVERY, require_finite_losses, require_finite_parameters
 from nerfseg_ns.utils.memory import keep_freed_memory
 
 

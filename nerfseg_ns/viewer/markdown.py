@@ -5,7 +5,7 @@ from typing import Sequence
 from nerfstudio.viewer.viewer_elements import ViewerElement
 from viser import ViserServer
 
-from nerfseg_ns.training.stages import Stage
+from nerfseg_ns.core.stage import Stage
 
 
 class ViewerMarkdown(ViewerElement[str]):

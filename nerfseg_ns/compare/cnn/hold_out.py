@@ -7,8 +7,8 @@ from typing import List, Tuple
 import torch
 
 from nerfseg_ns.compare.cnn.photos import TrainingPhoto
+from nerfseg_ns.core.indices import evenly_spaced_indices
 from nerfseg_ns.labels.classes import IGNORE_INDEX
-from nerfseg_ns.utils.spread import spread
 
 FEWEST_PHOTOS = 3
 """Labelled photos from which on whole photos are held out. Of fewer, that would leave one or none to learn from."""
@@ -30,7 +30,7 @@ def hold_out(photos: List[TrainingPhoto], share: float) -> Tuple[List[TrainingPh
     if share == 0:
         return photos, []
     if len(photos) >= FEWEST_PHOTOS:
-        held_out = spread(len(photos), max(1, round(share * len(photos))))
+        held_out = evenly_spaced_indices(len(photos), max(1, round(share * len(photos))))
         rest = [photo for position, photo in enumerate(photos) if position not in held_out]
         return rest, [photos[position] for position in held_out]
     parts = [_hold_out_columns(photo, share) for photo in photos]

@@ -14,8 +14,8 @@ from nerfseg_ns.compare.cnn.inference import probabilities
 from nerfseg_ns.compare.cnn.networks import build_network
 from nerfseg_ns.compare.cnn.photos import TrainingPhoto
 from nerfseg_ns.compare.cnn.training import Training
+from nerfseg_ns.core.seeds import seed_everything
 from nerfseg_ns.evaluation.scores import SegmentationScores
-from nerfseg_ns.utils.seeds import seed_everything
 
 SIDE_MULTIPLE, SMALLEST_SIDE = 16, 32
 """Of windows: U-Net halves them four times, and its norm needs more than one position at the end."""

@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 from typing import Dict
 
-from nerfseg_ns.bench.session import Session, quiet
-from nerfseg_ns.bench.timing import seconds_of
 from nerfseg_ns.compare.contestant import Effort
 from nerfseg_ns.compare.fields.run_config import method_config
 from nerfseg_ns.compare.methods import Geometry
 from nerfseg_ns.compare.scene import ComparedScene
+from nerfseg_ns.console.quiet import quiet
+from nerfseg_ns.measurement.timing import seconds_of
 from nerfseg_ns.pipeline import NerfSegPipeline
+from nerfseg_ns.runs.session import Session
 from nerfseg_ns.training.checkpoints import find_checkpoint, read_checkpoint, require_finished_stage1
 from nerfseg_ns.training.trainer import StagedTrainerConfig
 from nerfseg_ns.utils.files import write_text

@@ -7,12 +7,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import Parameter
 
+from nerfseg_ns.core.stage import SEMANTIC_GROUP
 from nerfseg_ns.geometry.base import RenderedLevel
 from nerfseg_ns.model import NerfSegModel, NerfSegModelConfig
 from nerfseg_ns.semantics.guidance import GuidanceConfig
 from nerfseg_ns.semantics.losses import undo_smoothing
 from nerfseg_ns.semantics.outputs import LOGITS
-from nerfseg_ns.training.callback import SEMANTIC_GROUP
 
 
 @dataclass

@@ -7,15 +7,14 @@ from typing import Dict, TypeVar
 
 from nerfstudio.engine.trainer import TrainerConfig
 
-from nerfseg_ns.check.config import CheckConfig
-from nerfseg_ns.check.facts import parser_config
 from nerfseg_ns.compare.contestant import Effort
 from nerfseg_ns.compare.methods import Geometry
 from nerfseg_ns.compare.scene import ComparedScene
+from nerfseg_ns.dataparsers.choose import parser_config
 from nerfseg_ns.eye.config import NO_BACKBONE
 from nerfseg_ns.method_configs.nerfseg import nerfseg
 from nerfseg_ns.method_configs.nerfseg_fast import nerfseg_fast
-from nerfseg_ns.training.in_process import in_process
+from nerfseg_ns.runs.in_process import in_process
 from nerfseg_ns.training.trainer import StagedTrainerConfig
 
 METHOD_CONFIGS: Dict[Geometry, StagedTrainerConfig] = {
@@ -39,7 +38,7 @@ def run_config(method: Config, scene: ComparedScene, seed: int, folder: Path) ->
     folder = folder.resolve()
     config = in_process(method, scene.folder.resolve(), folder.parent, folder.name, "run")
     manager = config.pipeline.datamanager
-    manager.dataparser = parser_config(scene.dataparser, manager.data, CheckConfig())
+    manager.dataparser = parser_config(scene.dataparser, manager.data, {})
     manager.num_labelled = scene.num_labelled
     config.machine.seed = seed
     return config

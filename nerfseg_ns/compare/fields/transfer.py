@@ -12,7 +12,6 @@ from nerfstudio.cameras.rays import RayBundle
 from numpy import ndarray
 from torch import Tensor
 
-from nerfseg_ns.bench.timing import seconds_of
 from nerfseg_ns.compare.contestant import Contestant, Job
 from nerfseg_ns.compare.fields.geometry import geometry_facts, load_geometry
 from nerfseg_ns.compare.fields.nearest_labels import NEIGHBOURS, NearestLabels
@@ -20,6 +19,7 @@ from nerfseg_ns.compare.fields.run_config import method_config
 from nerfseg_ns.compare.fields.view_quality import ViewQuality
 from nerfseg_ns.data.labelled_pixels import LabelledPixels
 from nerfseg_ns.evaluation.prediction import Prediction
+from nerfseg_ns.measurement.timing import seconds_of
 from nerfseg_ns.pipeline import NerfSegPipeline
 
 

@@ -8,11 +8,11 @@ import yaml
 from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.utils.eval_utils import eval_setup
 
-from nerfseg_ns.bench.session import quiet
+from nerfseg_ns.console.quiet import quiet
+from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.pipeline import NerfSegPipeline, NerfSegPipelineConfig
 from nerfseg_ns.training.checkpoints import find_checkpoint
-from nerfseg_ns.training.stages import Stage
 
 
 def load_run(config_file: Path) -> NerfSegPipeline:

@@ -15,7 +15,6 @@ from torch import Tensor
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.utils.files import write_whole
 
-UNLABELLED = (235, 235, 235)
 WRONG = (214, 39, 40)
 
 
@@ -27,25 +26,6 @@ def to_bytes(image: Float[Tensor, "height width 3"]) -> UInt8[ndarray, "height w
 def save_picture(path: Path, image: UInt8[ndarray, "height width 3"]) -> None:
     """Writes a PNG, whole or not at all."""
     write_whole(path, lambda beside: Image.fromarray(image).save(beside))
-
-
-def save_labels(
-    path: Path, labels: UInt8[ndarray, "height width"], palette: UInt8[ndarray, "classes 3"], unlabelled=UNLABELLED
-) -> None:
-    """Writes a label map as an indexed PNG: its values are class indices, its colours exactly the palette's.
-
-    Args:
-        path: to write.
-        labels: class indices, IGNORE_INDEX where not labelled.
-        palette: colours of the classes.
-        unlabelled: colour of the pixels that are not labelled.
-    """
-    colours = np.zeros((IGNORE_INDEX + 1, 3), dtype=np.uint8)
-    colours[: len(palette)] = palette
-    colours[IGNORE_INDEX] = unlabelled
-    image = Image.fromarray(labels)
-    image.putpalette(colours.ravel().tolist())  # makes the grey image an indexed one
-    write_whole(path, image.save)
 
 
 def error_picture(

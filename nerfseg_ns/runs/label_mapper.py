@@ -10,8 +10,8 @@ from nerfstudio.cameras.cameras import Cameras
 from numpy import ndarray
 from torch import Tensor
 
-from nerfseg_ns.demo.pictures import to_bytes
 from nerfseg_ns.evaluation.prediction import Prediction, as_prediction
+from nerfseg_ns.pictures.views import to_bytes
 from nerfseg_ns.pipeline import NerfSegPipeline
 from nerfseg_ns.semantics.outputs import LOGITS
 

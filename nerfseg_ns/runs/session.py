@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
-from typing import Iterator
 
-import rich
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.engine.callbacks import TrainingCallbackLocation
 from nerfstudio.utils import writer
-from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
-from nerfseg_ns.bench.say import say
-from nerfseg_ns.bench.timing import seconds_of
+from nerfseg_ns.console.quiet import quiet
+from nerfseg_ns.console.timed_lines import say
+from nerfseg_ns.core.seeds import seed_everything
+from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.data.labelled_rays import LabelledRays
 from nerfseg_ns.errors import SceneError
+from nerfseg_ns.measurement.timing import seconds_of
 from nerfseg_ns.semantics.outputs import LOGITS
 from nerfseg_ns.training.checkpoints import find_checkpoint, read_checkpoint
-from nerfseg_ns.training.stages import Stage
 from nerfseg_ns.training.trainer import StagedTrainer, StagedTrainerConfig
-from nerfseg_ns.utils.seeds import seed_everything
 
 
 class Session:
@@ -133,20 +130,6 @@ class Session:
         pipeline.eval()
         rays = camera.to(pipeline.device).generate_rays(camera_indices=0, keep_shape=True)[::stride, ::stride]
         return self.model.get_outputs_for_camera_ray_bundle(rays)[LOGITS].argmax(dim=-1)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keeps nerfstudio's own words off the terminal; it speaks through two consoles."""
-    consoles = (CONSOLE, rich.get_console())
-    before = [console.quiet for console in consoles]
-    for console in consoles:
-        console.quiet = True
-    try:
-        yield
-    finally:
-        for console, was_quiet in zip(consoles, before):
-            console.quiet = was_quiet
 
 
 def _run_callbacks(trainer: StagedTrainer, step: int, location: TrainingCallbackLocation) -> None:

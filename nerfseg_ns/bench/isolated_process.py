@@ -12,11 +12,12 @@ from typing import Dict, Optional
 import torch
 
 from nerfseg_ns.bench.memory import PeakMemory
-from nerfseg_ns.bench.quieten import quieten
-from nerfseg_ns.bench.session import Session, quiet
-from nerfseg_ns.bench.timing import seconds_of
 from nerfseg_ns.bench.variants import variant_config
-from nerfseg_ns.training.stages import Stage
+from nerfseg_ns.console.quiet import quiet
+from nerfseg_ns.console.warning_filters import quieten
+from nerfseg_ns.core.stage import Stage
+from nerfseg_ns.measurement.timing import seconds_of
+from nerfseg_ns.runs.session import Session
 
 PRELOADED = [__name__, "torch._dynamo", "torchmetrics.functional.image"]
 """Loaded once for all processes; the last two by the first step of every training."""
