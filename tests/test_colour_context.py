@@ -95,14 +95,14 @@ class Photos:
 
 @pytest.mark.parametrize("as_list", [False, True])
 def test_what_masks_hide_is_not_labelled_in_pieces(as_list):
-    """Photos of one size, or of two; labels say where they are, and are wrong to be seen under the mask."""
+    """Photos of one size, or of two; `LabelledDataset` has taken the labels under the mask away."""
     torch.manual_seed(0)
     sizes = [(30, 40), (20, 25)] if as_list else [(30, 40)] * 2
     batch = {"image": [], "semantics": [], "mask": []}
     for height, width in sizes:
         batch["image"].append(torch.randint(0, 256, (height, width, 4), dtype=torch.uint8))
         batch["mask"].append(torch.rand(height, width, 1) < 0.7)
-        batch["semantics"].append(torch.where(batch["mask"][-1], 2, 4).byte())
+        batch["semantics"].append(torch.where(batch["mask"][-1], 2, IGNORE_INDEX).byte())
     if not as_list:
         batch = {key: torch.stack(values) for key, values in batch.items()}
     batch["image_idx"] = torch.tensor([7, 3])

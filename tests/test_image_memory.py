@@ -14,6 +14,7 @@ from nerfstudio.data.scene_box import SceneBox
 from scenes import TABLE, save_image
 
 from nerfseg_ns.core.stage import Stage
+from nerfseg_ns.data import dataset as dataset_module
 from nerfseg_ns.data.datamanager import LabelledDataManagerConfig
 from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.data.photo_cache import PhotoCache
@@ -112,6 +113,41 @@ def config_of(outputs: DataparserOutputs, **options) -> LabelledDataManagerConfi
 def seed() -> None:
     torch.manual_seed(0)
     random.seed(0)
+
+
+@pytest.mark.parametrize("kind", ["masks", "masks and different sizes"])
+def test_nothing_is_labelled_outside_the_mask(kind, tmp_path):
+    outputs = make_scene(tmp_path, **KINDS[kind])
+    dataset, found = LabelledDataset(outputs), []
+    for view in range(len(dataset)):
+        data, (height, width) = dataset.get_data(view), dataset.get_numpy_image(view).shape[:2]
+        labels = outputs.metadata["semantics"].read(view, height, width)
+        expected = torch.where(data["mask"].bool(), labels, torch.full_like(labels, IGNORE_INDEX))
+        assert torch.equal(data["semantics"], expected) and torch.equal(dataset.get_bytes(view)["semantics"], expected)
+        found.append(not torch.equal(expected, labels))
+    assert [view for view, changed in enumerate(found) if changed] == list(LABELLED)
+
+
+@pytest.mark.parametrize("room", [0, 2**20])
+def test_label_files_are_read_once_where_there_is_room(room, tmp_path, monkeypatch):
+    monkeypatch.setattr(dataset_module, "KEPT_BYTES", room)
+    dataset = LabelledDataset(make_scene(tmp_path))
+    reads = []
+    monkeypatch.setattr(LabelMaps, "read", counted(LabelMaps.read, reads))
+    for _ in range(3):
+        for view in LABELLED:
+            dataset.get_bytes(view)
+    assert len(reads) == (len(LABELLED) if room else 3 * len(LABELLED))
+
+
+def counted(function, calls: list):
+    """The function, noting that it was called."""
+
+    def call(*args):
+        calls.append(args)
+        return function(*args)
+
+    return call
 
 
 def test_stage_1_batches_are_nerfstudios_to_the_last_bit(scene, monkeypatch):

@@ -12,14 +12,17 @@ from nerfstudio.data.utils.data_utils import get_image_mask_tensor_from_path
 from torch import Tensor
 
 from nerfseg_ns.errors import SceneError
+from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.labels.label_maps import LabelMaps
 
+KEPT_BYTES = 2**28
+"""Of decoded label maps that a dataset keeps: several parts of stage 2 ask for each labelled photo."""
 INTENSITIES = torch.from_numpy(np.arange(256, dtype=np.float32) / 255.0)
 """What nerfstudio's datasets make of each byte of a photo; a quotient taken elsewhere may differ in its last bit."""
 
 
 class LabelledDataset(InputDataset):
-    """Adds `semantics` to every view: UInt8 [height, width, 1], IGNORE_INDEX where not labelled.
+    """Adds `semantics` to every view: UInt8 [height, width, 1], IGNORE_INDEX where not labelled or hidden by a mask.
 
     nerfstudio's own SemanticDataset knows no unlabelled view, always gives a mask and takes colour labels for indices.
 
@@ -31,6 +34,7 @@ class LabelledDataset(InputDataset):
 
     def __init__(self, dataparser_outputs: DataparserOutputs, scale_factor: float = 1.0):
         super().__init__(dataparser_outputs, scale_factor)
+        self._kept_labels: dict[int, UInt8[Tensor, "height width 1"]] = {}
         if not isinstance(self.metadata.get("semantics"), LabelMaps):
             raise SceneError(
                 "This dataparser reads no label maps. Choose one that does: carla-mvs-data or labelled-photos-data."
@@ -84,6 +88,14 @@ class LabelledDataset(InputDataset):
         return colours
 
     def get_metadata(self, data: dict) -> dict:
-        """The label map, in the size of the image as loaded."""
-        height, width = data["image"].shape[:2]
-        return {"semantics": self.label_maps.read(data["image_idx"], height, width)}
+        """The label map, in the size of the image as loaded; nothing is labelled outside the photo's mask."""
+        view, (height, width) = int(data["image_idx"]), data["image"].shape[:2]
+        labels = self._kept_labels.get(view)
+        if labels is None or labels.shape[:2] != (height, width):
+            labels = self.label_maps.read(view, height, width)
+            if view in self.label_maps.labelled:
+                if "mask" in data:
+                    labels = labels.masked_fill(~data["mask"].bool(), IGNORE_INDEX)
+                if labels.nbytes + sum(kept.nbytes for kept in self._kept_labels.values()) <= KEPT_BYTES:
+                    self._kept_labels[view] = labels
+        return {"semantics": labels}

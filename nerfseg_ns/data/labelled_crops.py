@@ -78,11 +78,8 @@ class LabelledCrops:
         return self._augment(image, self._labels(batch, position, window))
 
     def _labels(self, batch: Dict, position: int, window: Tuple[slice, slice]) -> Int[Tensor, "rows columns"]:
-        """Class indices of a part of a photo, IGNORE_INDEX outside its mask."""
-        labels = batch["semantics"][position][window][..., 0].long()
-        if "mask" not in batch:
-            return labels
-        return labels.masked_fill(~batch["mask"][position][window][..., 0].bool().to(labels.device), IGNORE_INDEX)
+        """Class indices of a part of a photo."""
+        return batch["semantics"][position][window][..., 0].long()
 
     def _around(self, place: int, length: int) -> slice:
         """So many pixels of a side, with a place somewhere in them; all where there are no more."""

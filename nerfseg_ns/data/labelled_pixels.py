@@ -66,8 +66,5 @@ class LabelledPixels:
 
     @staticmethod
     def _pixels(data: Dict[str, Tensor]) -> Int[Tensor, "pixels"]:
-        """Positions of the labelled pixels in a flattened photo, those outside its mask left out."""
-        labelled = data["semantics"] != IGNORE_INDEX
-        if "mask" in data:
-            labelled = labelled & data["mask"].bool()
-        return shard(labelled.flatten().nonzero()[:, 0])
+        """Positions of the labelled pixels in a flattened photo."""
+        return shard((data["semantics"] != IGNORE_INDEX).flatten().nonzero()[:, 0])

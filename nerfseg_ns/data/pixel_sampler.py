@@ -107,10 +107,7 @@ class StagedPixelSampler(PixelSampler):
             return
         self._found_in, self._candidates = images, None
         if self.stage is Stage.SEMANTIC and labels is not None:
-            self._candidates = _indices(
-                [(label != IGNORE_INDEX) & (masks is None or masks[i].bool()) for i, label in enumerate(labels)],
-                image_batch["image_idx"],
-            )
+            self._candidates = _indices([label != IGNORE_INDEX for label in labels], image_batch["image_idx"])
             if self._candidates is not None and self.is_shared:
                 self._candidates = shard(self._candidates)
         if self._candidates is None and masks is not None and isinstance(images, list):

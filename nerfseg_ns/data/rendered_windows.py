@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Callable, Dict, Optional, Tuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.model_components.ray_generators import RayGenerator
 from nerfstudio.utils.rich_utils import CONSOLE
@@ -68,7 +68,7 @@ class WindowRenderer:
     @torch.no_grad()
     def _window(self, view: int, max_pixels: int) -> Optional[RenderedWindow]:
         """Around the middle one of a photo's labelled pixels; None where it has none."""
-        labelled = self._labelled(view)
+        labelled = self.dataset.get_bytes(view)["semantics"][..., 0] != IGNORE_INDEX
         (height, width), places = labelled.shape, labelled.nonzero()
         if len(places) == 0:
             return None
@@ -78,11 +78,6 @@ class WindowRenderer:
         rows = min(height, max(1, max_pixels // columns))
         top, left = _start(row, rows, height), _start(column, columns, width)
         return RenderedWindow(top, left, self._colours(view, (top, left), (rows, columns)))
-
-    def _labelled(self, view: int) -> Bool[Tensor, "height width"]:
-        data = self.dataset.get_bytes(view)
-        labelled = data["semantics"] != IGNORE_INDEX
-        return (labelled & data["mask"].bool() if "mask" in data else labelled)[..., 0]
 
     def _colours(self, view: int, start: Tuple[int, int], size: Tuple[int, int]) -> Float[Tensor, "rows columns 3"]:
         rows, columns = (torch.arange(begin, begin + length) for begin, length in zip(start, size))

@@ -6,7 +6,7 @@ from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttrib
 from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.utils import writer
 
-from nerfseg_ns.core.stage import Stage
+from nerfseg_ns.core.stage import SEMANTIC_GROUP, Stage
 from nerfseg_ns.training.stages import StageScheduleConfig
 
 
