@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Dict, List, Tuple
 
 from jaxtyping import Float, UInt8
-from nerfstudio.utils.eval_utils import eval_setup
 from nerfstudio.utils.rich_utils import CONSOLE
 from numpy import ndarray
 from rich.progress import track
@@ -33,12 +32,6 @@ class ViewPictures:
     """Name of the view."""
     files: Dict[str, Path]
     """By column of the report."""
-
-
-def load_run(run_config: Path) -> NerfSegPipeline:
-    """A trained run as ns-eval, ns-render and ns-viewer load it, with the test views."""
-    _, pipeline, _, _ = eval_setup(run_config, test_mode="test")
-    return pipeline
 
 
 def score(pipeline: NerfSegPipeline) -> Dict[str, float]:

@@ -69,9 +69,10 @@ def _train(config: DemoConfig, folder: DemoFolder, laps: Laps) -> None:
 
 def _evaluate_and_render(config: DemoConfig, folder: DemoFolder, laps: Laps) -> Dict[str, Any]:
     from nerfseg_ns.demo.camera_path import write_camera_path
-    from nerfseg_ns.demo.evaluate import load_run, render_test_views, score
+    from nerfseg_ns.demo.evaluate import render_test_views, score
     from nerfseg_ns.demo.report import write_report
     from nerfseg_ns.demo.video import render_video
+    from nerfseg_ns.runs.load import load_run
 
     _announce("evaluate", "Loading the checkpoint and scoring the test views")
     pipeline = load_run(folder.run_config)

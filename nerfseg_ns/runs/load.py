@@ -1,4 +1,4 @@
-"""A trained run, ready to map labels."""
+"""Trained runs, ready to be rendered."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from nerfseg_ns.console.quiet import quiet
 from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.errors import SceneError
 from nerfseg_ns.pipeline import NerfSegPipeline, NerfSegPipelineConfig
-from nerfseg_ns.training.checkpoints import find_checkpoint
+from nerfseg_ns.training.checkpoints import find_checkpoint, read_checkpoint, require_finished_stage1
+from nerfseg_ns.training.trainer import StagedTrainerConfig
 
 
 def load_run(config_file: Path) -> NerfSegPipeline:
@@ -38,6 +39,26 @@ def load_run(config_file: Path) -> NerfSegPipeline:
             f"The run in {config_file.parent} has not learnt labels yet: its stage 1 is not over. Go on with it: the "
             f"command it was trained with, and --load-dir {checkpoints}."
         )
+    return pipeline
+
+
+def load_stage1(config: StagedTrainerConfig) -> NerfSegPipeline:
+    """The finished stage 1 of `config.stage1_from`, ready to be rendered.
+
+    Args:
+        config: of the method that it was trained with.
+
+    Raises:
+        SceneError: there is no finished stage 1, or that of another method.
+    """
+    checkpoint = find_checkpoint(config.stage1_from)
+    state = read_checkpoint(checkpoint)
+    require_finished_stage1(checkpoint, state["step"])
+    with quiet():
+        pipeline = config.pipeline.setup(device=config.machine.device_type, test_mode="test")
+    pipeline.load_stage1(state, checkpoint)
+    pipeline.set_step(config.pipeline.stages.implicit_steps - 1, is_done=True)
+    pipeline.eval()
     return pipeline
 
 

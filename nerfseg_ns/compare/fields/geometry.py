@@ -10,12 +10,8 @@ from nerfseg_ns.compare.contestant import Effort
 from nerfseg_ns.compare.fields.run_config import method_config
 from nerfseg_ns.compare.methods import Geometry
 from nerfseg_ns.compare.scene import ComparedScene
-from nerfseg_ns.console.quiet import quiet
 from nerfseg_ns.measurement.timing import seconds_of
-from nerfseg_ns.pipeline import NerfSegPipeline
 from nerfseg_ns.runs.session import Session
-from nerfseg_ns.training.checkpoints import find_checkpoint, read_checkpoint, require_finished_stage1
-from nerfseg_ns.training.trainer import StagedTrainerConfig
 from nerfseg_ns.utils.files import write_text
 
 FACTS = "stage1.json"
@@ -53,23 +49,3 @@ def geometry_facts(run: Path) -> Dict[str, float]:
     """`stage1_seconds` of a run of `train_geometry`, set-up included; nothing of a run that was trained elsewhere."""
     path = run / FACTS
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def load_geometry(config: StagedTrainerConfig) -> NerfSegPipeline:
-    """The finished stage 1 of `config.stage1_from`, ready to be rendered.
-
-    Args:
-        config: of the method that it was trained with.
-
-    Raises:
-        SceneError: there is no finished stage 1, or that of another method.
-    """
-    checkpoint = find_checkpoint(config.stage1_from)
-    state = read_checkpoint(checkpoint)
-    require_finished_stage1(checkpoint, state["step"])
-    with quiet():
-        pipeline = config.pipeline.setup(device=config.machine.device_type, test_mode="test")
-    pipeline.load_stage1(state, checkpoint)
-    pipeline.set_step(config.pipeline.stages.implicit_steps - 1, is_done=True)
-    pipeline.eval()
-    return pipeline

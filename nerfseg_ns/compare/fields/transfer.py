@@ -13,7 +13,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from nerfseg_ns.compare.contestant import Contestant, Job
-from nerfseg_ns.compare.fields.geometry import geometry_facts, load_geometry
+from nerfseg_ns.compare.fields.geometry import geometry_facts
 from nerfseg_ns.compare.fields.nearest_labels import NEIGHBOURS, NearestLabels
 from nerfseg_ns.compare.fields.run_config import method_config
 from nerfseg_ns.compare.fields.view_quality import ViewQuality
@@ -21,6 +21,7 @@ from nerfseg_ns.data.labelled_pixels import LabelledPixels
 from nerfseg_ns.evaluation.prediction import Prediction
 from nerfseg_ns.measurement.timing import seconds_of
 from nerfseg_ns.pipeline import NerfSegPipeline
+from nerfseg_ns.runs.load import load_stage1
 
 
 class TransferContestant(Contestant):
@@ -41,7 +42,7 @@ class TransferContestant(Contestant):
         self.quality = ViewQuality(job.scene)
 
     def train(self) -> None:
-        self.pipeline = load_geometry(self.config)
+        self.pipeline = load_stage1(self.config)
         self.seconds, self.known = seconds_of(self._lift_labels, self.config.machine.device_type)
 
     @torch.no_grad()
