@@ -5,7 +5,7 @@ from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from nerfseg_ns.data.datamanager import LabelledDataManagerConfig
-from nerfseg_ns.data.labelled_rays import LabelledRaysConfig
+from nerfseg_ns.data.ray_cache import RayCacheConfig
 from nerfseg_ns.geometry.nerfpp import NeRFPPGeometryConfig
 from nerfseg_ns.model import NerfSegModelConfig
 from nerfseg_ns.pipeline import NerfSegPipelineConfig
@@ -20,7 +20,7 @@ nerfseg = MethodSpecification(
             datamanager=LabelledDataManagerConfig(train_num_rays_per_batch=1024),
             model=NerfSegModelConfig(geometry=NeRFPPGeometryConfig(skip_weight=1e-3)),
             stages=StageScheduleConfig(implicit_steps=300_000, semantic_steps=20_000),
-            labelled_rays=LabelledRaysConfig(max_megabytes=0),  # a ray takes 300 times the memory of nerfseg-fast's
+            labelled_rays=RayCacheConfig(max_megabytes=0),  # a ray takes 300 times the memory of nerfseg-fast's
         ),
         optimizers={
             "geometry": {"optimizer": AdamOptimizerConfig(lr=5e-4), "scheduler": None},

@@ -5,7 +5,7 @@ from nerfstudio.plugins.types import MethodSpecification
 
 from nerfseg_ns.data.datamanager import LabelledDataManagerConfig
 from nerfseg_ns.data.guided_sampler import GuidedPixelSamplerConfig
-from nerfseg_ns.data.labelled_rays import LabelledRaysConfig
+from nerfseg_ns.data.ray_cache import RayCacheConfig
 from nerfseg_ns.eye.config import DEFAULT_BACKBONE
 from nerfseg_ns.geometry.grid import GridGeometryConfig
 from nerfseg_ns.model import NerfSegModelConfig
@@ -53,7 +53,7 @@ nerfseg_fast = MethodSpecification(
                 height=HeightOpinionConfig(weight=1.0),
                 training_colour="mixed",
             ),
-            labelled_rays=LabelledRaysConfig(max_megabytes=384, refresh_rays=32),
+            labelled_rays=RayCacheConfig(max_megabytes=384, refresh_rays=32),
             stages=StageScheduleConfig(
                 implicit_steps=5500,
                 semantic_steps=500,

@@ -14,7 +14,7 @@ from nerfseg_ns.bench.config import BenchConfig
 from nerfseg_ns.check.config import CheckConfig
 from nerfseg_ns.compare.config import CompareConfig
 from nerfseg_ns.demo.config import DemoConfig
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.photos.config import PhotosConfig
 from nerfseg_ns.segment.config import SegmentConfig
 from nerfseg_ns.town.config import TownConfig
@@ -99,9 +99,9 @@ def segment(
         config: How.
         scene: Folder of the scene; may be left out where a run is named.
     """
-    from nerfseg_ns.console.warning_filters import quieten
+    from nerfseg_ns.console.warning_filters import filter_warnings
 
-    quieten()  # the next import brings nerfstudio
+    filter_warnings()  # the next import brings nerfstudio
     from nerfseg_ns.segment.run import run_segment
 
     run_segment(scene, config)
@@ -135,9 +135,9 @@ def compare(
         scenes: Folders of scenes that hold labelled photos out to score on, as the built-in town does.
         config: What is compared.
     """
-    from nerfseg_ns.console.warning_filters import quieten
+    from nerfseg_ns.console.warning_filters import filter_warnings
 
-    quieten()  # the next import brings nerfstudio
+    filter_warnings()  # the next import brings nerfstudio
     from nerfseg_ns.compare.run import run_compare
 
     if run_compare(scenes, config):
@@ -153,9 +153,9 @@ def augment(config: Annotated[AugmentConfig, tyro.conf.arg(name="")]) -> None:
     Args:
         config: What it is made of.
     """
-    from nerfseg_ns.console.warning_filters import quieten
+    from nerfseg_ns.console.warning_filters import filter_warnings
 
-    quieten()  # the next import brings nerfstudio
+    filter_warnings()  # the next import brings nerfstudio
     from nerfseg_ns.augment.run import run_augment
 
     run_augment(config)
@@ -180,7 +180,7 @@ def main() -> None:
             description="Semantic radiance fields for aerial photos. Training, evaluation, rendering and the viewer "
             "are nerfstudio's commands: ns-train nerfseg-fast, ns-eval, ns-render, ns-viewer.",
         )
-    except SceneError as error:
+    except UserError as error:
         sys.exit(f"nerfseg: {error.text()}")
     except KeyboardInterrupt:
         sys.exit("nerfseg: interrupted. The same command starts again.")

@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class SceneError(ValueError):
+class UserError(ValueError):
     """A scene on disk cannot be used as it is.
 
     Each message names what was expected, the file or folder concerned and the remedy, so that it can be shown to the
@@ -43,8 +43,8 @@ class SceneError(ValueError):
         return "\n".join([f"{len(self.problems)} things are wrong:", *shown])
 
 
-def show_plainly() -> None:
-    """Lets a SceneError that ends a command appear as its message alone, without the way through the program.
+def install_excepthook() -> None:
+    """Lets a UserError that ends a command appear as its message alone, without the way through the program.
 
     The commands are nerfstudio's, so that this is done where they enter the plugin. Nothing changes for callers that
     catch the error.
@@ -54,7 +54,7 @@ def show_plainly() -> None:
         return
 
     def show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        if isinstance(error, SceneError):
+        if isinstance(error, UserError):
             print(f"nerfseg: {error}", file=sys.stderr)
         else:
             previous(kind, error, traceback)
@@ -63,26 +63,26 @@ def show_plainly() -> None:
     sys.excepthook = show
 
 
-class Problems:
+class ErrorCollector:
     """Collects what is wrong, so that a user hears of everything at once."""
 
     def __init__(self) -> None:
         self.found: dict[str, None] = {}  # a set that keeps its order: what two checks find is told once
 
-    def add(self, error: SceneError) -> None:
+    def add(self, error: UserError) -> None:
         """Notes an error."""
         self.found |= dict.fromkeys(error.problems)
 
     @contextmanager
     def collect(self) -> Iterator[None]:
-        """Runs a block and notes the SceneError that ends it, if one does."""
+        """Runs a block and notes the UserError that ends it, if one does."""
         try:
             yield
-        except SceneError as error:
+        except UserError as error:
             self.add(error)
 
     def each(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        """Applies a function to every item, notes the SceneErrors and returns the results of the other items."""
+        """Applies a function to every item, notes the UserErrors and returns the results of the other items."""
         results = []
         for item in items:
             with self.collect():
@@ -90,6 +90,6 @@ class Problems:
         return results
 
     def raise_found(self) -> None:
-        """Raises one SceneError with all that was noted, if anything was."""
+        """Raises one UserError with all that was noted, if anything was."""
         if self.found:
-            raise SceneError(*self.found)
+            raise UserError(*self.found)

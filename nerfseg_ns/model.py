@@ -17,7 +17,7 @@ from nerfseg_ns.evaluation.scores import SegmentationScores
 from nerfseg_ns.models.config import StagedModelConfig
 from nerfseg_ns.models.view_model import ViewModel
 from nerfseg_ns.semantics.batch import CROP_LABELS, TAUGHT_LABELS, SemanticBatch
-from nerfseg_ns.semantics.frozen_rays import FrozenRays
+from nerfseg_ns.semantics.cached_rays import CachedRays
 from nerfseg_ns.semantics.guidance import LABELLED
 from nerfseg_ns.semantics.losses import label_loss
 from nerfseg_ns.semantics.outputs import LOGITS
@@ -69,7 +69,7 @@ class NerfSegModel(ViewModel):
             outputs.update(self.taught.get_logits(batch.taught.levels, self._training_colour(batch.taught)))
         return outputs
 
-    def _training_colour(self, rays: FrozenRays) -> Float[Tensor, "rays 3"]:
+    def _training_colour(self, rays: CachedRays) -> Float[Tensor, "rays 3"]:
         """The colour that stage 2 is trained on."""
         if self.config.training_colour == "mixed":
             return torch.where(torch.rand_like(rays.observed[:, :1]) < 0.5, rays.observed, rays.rendered)

@@ -13,12 +13,12 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from nerfseg_ns.core.processes import shared_seed
 from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.data.datamanager import LabelledDataManager, LabelledDataManagerConfig
-from nerfseg_ns.data.labelled_crops import LabelledCrops
 from nerfseg_ns.data.labelled_pixels import LabelledPixels
-from nerfseg_ns.data.labelled_rays import LabelledRays, LabelledRaysConfig, RenderedRays
-from nerfseg_ns.data.rendered_windows import WindowRenderer
+from nerfseg_ns.data.patch_sampler import PatchSampler
+from nerfseg_ns.data.ray_cache import RayCache, RayCacheConfig, RenderedRays
+from nerfseg_ns.data.rendered_patches import PatchRenderer
 from nerfseg_ns.data.semantic_batches import RaySource, SemanticBatches
-from nerfseg_ns.errors import SceneError, show_plainly
+from nerfseg_ns.errors import UserError, install_excepthook
 from nerfseg_ns.evaluation.shared_views import own_views, put_together
 from nerfseg_ns.model import NerfSegModel, NerfSegModelConfig
 from nerfseg_ns.training.callback import staged_callback
@@ -41,7 +41,7 @@ class NerfSegPipelineConfig(VanillaPipelineConfig):
     """Geometry and semantic stage."""
     stages: StageScheduleConfig = field(default_factory=StageScheduleConfig)
     """Lengths and learning rates of the two stages."""
-    labelled_rays: LabelledRaysConfig = field(default_factory=LabelledRaysConfig)
+    labelled_rays: RayCacheConfig = field(default_factory=RayCacheConfig)
     """The labelled rays that stage 2 keeps ready."""
 
 
@@ -68,7 +68,7 @@ class NerfSegPipeline(VanillaPipeline):
         world_size: int = 1,
         **kwargs,
     ) -> None:
-        show_plainly()
+        install_excepthook()
         ensure_ffmpeg()
         super().__init__(config, device, test_mode, **kwargs)  # of one process: nerfstudio's wrapping needs a GPU
         self.world_size = world_size
@@ -117,20 +117,20 @@ class NerfSegPipeline(VanillaPipeline):
         """Rays with the user's labels, kept where there is memory for them."""
         manager, config = self.datamanager, self.config.labelled_rays
         if config.max_megabytes == 0:
-            return RenderedRays(self.model.freeze_rays, manager.draw_train)
+            return RenderedRays(self.model.cache_rays, manager.draw_train)
         pixels = LabelledPixels(manager.train_dataset, manager.train_ray_generator)
-        kept = LabelledRays(config, pixels, self.model.freeze_rays, manager.draw_train)
+        kept = RayCache(config, pixels, self.model.cache_rays, manager.draw_train)
         CONSOLE.log(kept.describe())
         return kept
 
-    def _context_crops(self) -> Optional[LabelledCrops]:
+    def _context_crops(self) -> Optional[PatchSampler]:
         """Pieces of labelled photos, a share of them as the learnt scene shows them, if the model looks at such."""
         if self.model.colour_context is None:
             return None
         manager, config = self.datamanager, self.model.colour_context.config
-        crops = manager.labelled_crops(config.crops, config.crop_size)
+        crops = manager.patch_sampler(config.crops, config.crop_size)
         if config.rendered_share > 0 and config.rendered_pixels > 0:
-            renderer = WindowRenderer(
+            renderer = PatchRenderer(
                 manager.train_dataset, manager.train_ray_generator, self.model.render_colours, self.model.rays_per_chunk
             )
             crops.rendered = renderer.windows(config.rendered_pixels, config.crop_size)
@@ -141,7 +141,7 @@ class NerfSegPipeline(VanillaPipeline):
         """The scene's photos and labels as their files have them now; takes nothing of them yet.
 
         Raises:
-            SceneError: something is wrong with them, or the scene is another one now.
+            UserError: something is wrong with them, or the scene is another one now.
         """
         manager = self.config.datamanager.setup(device=self.datamanager.device, test_mode=self.test_mode)
         self.datamanager.require_same_poses(manager)
@@ -168,14 +168,14 @@ class NerfSegPipeline(VanillaPipeline):
             path: where it was read from, for the message.
 
         Raises:
-            SceneError: its geometry is another than this run's.
+            UserError: its geometry is another than this run's.
         """
         plain = {key.replace("_model.module.", "_model."): value for key, value in checkpoint["pipeline"].items()}
         state = {key[len(STAGE1_PREFIX) :]: value for key, value in plain.items() if key.startswith(STAGE1_PREFIX)}
         try:
             self.model.geometry.load_state_dict(state)
         except RuntimeError as error:
-            raise SceneError(
+            raise UserError(
                 f"The geometry in {path} is not the one that this run is set up for. Start it with the same method and "
                 f"the same pipeline.model.geometry settings as that run (its config.yml has them).\n{error}"
             ) from error

@@ -9,13 +9,13 @@ from pathlib import Path
 from scenes import label_array, save_image
 
 from nerfseg_ns.compare.plan import PlannedJob
-from nerfseg_ns.compare.scenes import EnteredScene
+from nerfseg_ns.compare.scenes import SceneInfo
 
 
-def entered(name: str = "town", **changes) -> EnteredScene:
+def entered(name: str = "town", **changes) -> SceneInfo:
     """A scene of 16 training photos, four of them labelled, whose truth is known."""
     counts = {0: 12, 1: 15, 2: 14}
-    scene = EnteredScene(name, Path("/scenes") / name, None, "photos", "labels", 4, counts, counts)
+    scene = SceneInfo(name, Path("/scenes") / name, None, "photos", "labels", 4, counts, counts)
     return replace(scene, **changes)
 
 

@@ -18,7 +18,7 @@ from nerfseg_ns.augment.run import run_augment
 from nerfseg_ns.augment.training_set import Item
 from nerfseg_ns.dataparsers.photo_names import name_photos
 from nerfseg_ns.demo.evaluate import label_map
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 
 SIZE, NOVEL_VIEWS, MIN_CONFIDENCE = 48, 3, 0.6
@@ -136,7 +136,7 @@ def test_novel_views_are_spread_over_the_pairs():
     places = [float(view.camera.camera_to_worlds[0, 0, 3]) for view in views]
     assert places == pytest.approx([1 / 3, 2 / 3, 1.25, 1.5, 1.75, 2 + 1 / 3, 2 + 2 / 3])
     assert all(int(view.camera.width) == 16 and float(view.camera.fx) == 50.0 for view in views)
-    with pytest.raises(SceneError, match="different places"):
+    with pytest.raises(UserError, match="different places"):
         views_between(cameras_at([(0, 0, 0), (0, 0, 0)]), 1)
 
 
@@ -150,7 +150,7 @@ def test_names_are_stems_where_these_differ():
 def test_names_tell_photos_apart_that_differ_in_their_suffix_alone():
     photos = [Path("/a/p1.jpg"), Path("/a/p1.png"), Path("/a/p2.jpg")]
     assert list(name_photos(photos).values()) == ["p1_jpg", "p1_png", "p2"]
-    with pytest.raises(SceneError, match="would have one name, a_x_p. Rename one"):
+    with pytest.raises(UserError, match="would have one name, a_x_p. Rename one"):
         name_photos([Path(path) for path in ("/a/x_p.jpg", "/a/x/p.jpg", "/m/d/q.jpg", "/n/d/q.jpg")])
 
 
@@ -167,7 +167,7 @@ def test_unsure_pixels_are_not_labelled():
 def test_bad_options_are_told_all_at_once(tmp_path):
     (tmp_path / "mine.txt").write_text("keep me")
     config = AugmentConfig(tmp_path / "config.yml", tmp_path, ("train", "train"), -1, 1.5)
-    with pytest.raises(SceneError) as error:
+    with pytest.raises(UserError) as error:
         run_augment(config)
     for message in ("is not empty", "names a split twice", "--novel-views is -1", "--min-confidence is 1.5", "no file"):
         assert message in error.value.text()
@@ -177,15 +177,15 @@ def test_bad_options_are_told_all_at_once(tmp_path):
 def test_what_is_no_finished_run_is_refused(tmp_path, make_trainer, small_town):
     other = tmp_path / "other.yml"
     other.write_text("a: 1\n")
-    with pytest.raises(SceneError, match="not the config.yml of a run of nerfseg"):
+    with pytest.raises(UserError, match="not the config.yml of a run of nerfseg"):
         run_augment(AugmentConfig(other, tmp_path / "out"))
     trainer = make_trainer(small_town, 2, 2)
     trainer.config.save_config()
     config_file = trainer.base_dir / "config.yml"
-    with pytest.raises(SceneError, match="No checkpoint"):
+    with pytest.raises(UserError, match="No checkpoint"):
         run_augment(AugmentConfig(config_file, tmp_path / "out"))
     trainer.save_checkpoint(0)
-    with pytest.raises(SceneError, match="has not learnt labels yet"):
+    with pytest.raises(UserError, match="has not learnt labels yet"):
         run_augment(AugmentConfig(config_file, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 

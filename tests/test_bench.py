@@ -17,7 +17,7 @@ from PIL import Image
 from nerfseg_ns.bench.config import QUICK_SERIES, BenchConfig
 from nerfseg_ns.bench.folder import BenchFolder, read_results
 from nerfseg_ns.bench.run import run_bench
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.measurement.timing import Measured, take_turns
 from nerfseg_ns.measurement.units import amount
 
@@ -121,11 +121,11 @@ def test_another_bench_stands_beside_it(bench, results, tmp_path):
 
 
 def test_a_finished_bench_is_kept(bench, tmp_path):
-    with pytest.raises(SceneError, match="finished bench.*--overwrite"):
+    with pytest.raises(UserError, match="finished bench.*--overwrite"):
         BenchFolder(bench.root).prepare(overwrite=False)
     BenchFolder(bench.root).prepare(overwrite=True)
     (tmp_path / "mine.txt").write_text("keep me")
-    with pytest.raises(SceneError, match="something else"):
+    with pytest.raises(UserError, match="something else"):
         run_bench(BenchConfig(output_dir=tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
@@ -140,7 +140,7 @@ def test_a_finished_bench_is_kept(bench, tmp_path):
     ],
 )
 def test_bad_options_are_told_before_anything_is_written(options, message, tmp_path):
-    with pytest.raises(SceneError) as error:
+    with pytest.raises(UserError) as error:
         run_bench(BenchConfig(output_dir=tmp_path / "out", **options))
     assert re.search(message, error.value.text(), re.DOTALL)
     assert not (tmp_path / "out").exists()
@@ -148,7 +148,7 @@ def test_bad_options_are_told_before_anything_is_written(options, message, tmp_p
 
 def test_a_file_of_something_else_is_no_bench(tmp_path):
     (tmp_path / "metrics.json").write_text('{"miou": 0.7}')
-    with pytest.raises(SceneError, match="not the bench.json"):
+    with pytest.raises(UserError, match="not the bench.json"):
         read_results(tmp_path / "metrics.json")
 
 

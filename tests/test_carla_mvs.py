@@ -23,7 +23,7 @@ from scenes import (
 
 from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.dataparsers.carla_mvs import CarlaMVSDataParserConfig
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.labels.palettes import PALETTES
 
@@ -71,7 +71,7 @@ def test_a_pair_of_trees_takes_its_classes_from_a_named_palette(tmp_path):
     second = write_second_tree(tmp_path / "second")
     maps = load(first, labels_data=second, palette="carla-mvs-20").metadata["semantics"]
     assert maps.table == PALETTES["carla-mvs-20"] and encodings(maps) == {"index"}
-    with pytest.raises(SceneError, match="hold class indices, .* choose --palette"):
+    with pytest.raises(UserError, match="hold class indices, .* choose --palette"):
         load(first, labels_data=second)
 
 
@@ -261,7 +261,7 @@ def test_a_mismatch_is_one_message_at_the_first_load(tmp_path, spoil, message):
     write_tree(tmp_path)
     load(tmp_path)
     spoil(tmp_path)
-    with pytest.raises(SceneError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         load(tmp_path)
     assert str(tmp_path) in str(caught.value) or "class indices" in message
 
@@ -281,7 +281,7 @@ def test_no_evaluation_views(tmp_path):
     shutil.rmtree(tmp_path / "validation")
     shutil.rmtree(tmp_path / "test")
     load(tmp_path)
-    with pytest.raises(SceneError, match="neither validation/ nor test/"):
+    with pytest.raises(UserError, match="neither validation/ nor test/"):
         load(tmp_path, "val")
 
 
@@ -310,7 +310,7 @@ def test_trees_that_do_not_belong_together(tmp_path, spoil, message):
     first, second = write_tree(tmp_path / "first"), write_second_tree(tmp_path / "second")
     load(first, labels_data=second)
     spoil(second)
-    with pytest.raises(SceneError, match=message):
+    with pytest.raises(UserError, match=message):
         load(first, labels_data=second)
 
 
@@ -348,14 +348,14 @@ def test_dataset_names_a_photo_that_breaks_off(tmp_path):
     dataset = LabelledDataset(load(tmp_path))
     path = tmp_path / "train" / "rgb" / "0001.png"
     path.write_bytes(path.read_bytes()[:80])
-    with pytest.raises(SceneError, match="Cannot read the photo .*0001.png"):
+    with pytest.raises(UserError, match="Cannot read the photo .*0001.png"):
         dataset[1]
 
 
 def test_dataset_wants_label_maps(tmp_path):
     outputs = load(write_tree(tmp_path))
     outputs.metadata.pop("semantics")
-    with pytest.raises(SceneError, match="carla-mvs-data or labelled-photos-data"):
+    with pytest.raises(UserError, match="carla-mvs-data or labelled-photos-data"):
         LabelledDataset(outputs)
 
 

@@ -15,7 +15,7 @@ from nerfseg_ns.check.facts import read_facts
 from nerfseg_ns.check.sheet import BLEND
 from nerfseg_ns.dataparsers.carla_mvs import CarlaMVSDataParserConfig
 from nerfseg_ns.dataparsers.detect import CARLA_MVS, GOOGLE_EARTH, LABELLED_PHOTOS, detect_dataparser
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.pictures.label_colours import blend_labels
 from nerfseg_ns.town.config import TownConfig
@@ -104,18 +104,18 @@ def test_dataparsers_are_told_by_the_files(tmp_path):
     (tmp_path / "c" / "cut off.json").write_text('{"width": 8, "cameraFrames": [{"pos')
     assert detect_dataparser(tmp_path / "c") == GOOGLE_EARTH
     for folder in ("d", "c/cut off.txt"):
-        with pytest.raises(SceneError):
+        with pytest.raises(UserError):
             detect_dataparser(tmp_path / folder)
 
 
 def test_training_without_a_dataparsers_name_says_which(tmp_path):
     root = write_photos(tmp_path)
-    with pytest.raises(SceneError, match="looks like a scene for labelled-photos-data: name it, as in ns-train"):
+    with pytest.raises(UserError, match="looks like a scene for labelled-photos-data: name it, as in ns-train"):
         CarlaMVSDataParserConfig(data=root).setup().get_dataparser_outputs("train")
 
 
 def test_an_option_that_the_dataparser_has_not(tmp_path):
-    with pytest.raises(SceneError, match="--labels-data is no option of labelled-photos-data"):
+    with pytest.raises(UserError, match="--labels-data is no option of labelled-photos-data"):
         read_facts(write_photos(tmp_path), CheckConfig(labels_data=tmp_path))
 
 

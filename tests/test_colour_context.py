@@ -7,11 +7,11 @@ import torch
 from runs import same, snapshot
 
 from nerfseg_ns.core.stage import Stage
-from nerfseg_ns.data import labelled_crops
-from nerfseg_ns.data.labelled_crops import LabelledCrops
+from nerfseg_ns.data import patch_sampler
+from nerfseg_ns.data.patch_sampler import PatchSampler
 from nerfseg_ns.data.pixel_sampler import StagedPixelSampler, StagedPixelSamplerConfig
-from nerfseg_ns.data.rendered_windows import RenderedWindow
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.data.rendered_patches import RenderedPatch
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.semantics import colour_context
 from nerfseg_ns.semantics.colour_context import REACH, ColourContext, ColourContextConfig
@@ -72,7 +72,7 @@ def test_two_opinions_are_multiplied():
 def test_pieces_are_of_labelled_photos(size, small_town, make_trainer):
     """Each is a window of a photo with its labels, changed in light alone; photos smaller than a piece are whole."""
     manager = make_trainer(small_town, 4, 4).pipeline.datamanager
-    drawn = manager.labelled_crops(6, size).draw
+    drawn = manager.patch_sampler(6, size).draw
     views = manager.train_dataset.label_maps.labelled
     photos = [manager.train_dataset.get_data(view) for view in views]
     inner = min(size, 48)
@@ -108,12 +108,12 @@ def test_what_masks_hide_is_not_labelled_in_pieces(as_list):
     batch["image_idx"] = torch.tensor([7, 3])
     sampler = StagedPixelSampler(StagedPixelSamplerConfig(), num_rays_per_batch=5)
     sampler.set_stage(Stage.SEMANTIC)
-    crops = LabelledCrops(Photos, itertools.repeat(batch), sampler, 24)
+    crops = PatchSampler(Photos, itertools.repeat(batch), sampler, 24)
     for number in range(5):
         images, labels = crops.draw(number)
         assert images.shape == (5, 3, 24, 24) and set(labels.unique().tolist()) == {2, IGNORE_INDEX}
     crops.rendered_share = 1.0
-    crops.rendered = {view: RenderedWindow(3, 2, torch.full((15, 15, 3), 5.0)) for view in (3, 7)}
+    crops.rendered = {view: RenderedPatch(3, 2, torch.full((15, 15, 3), 5.0)) for view in (3, 7)}
     images, labels = crops.draw(0)
     assert (images > 3).any() and set(labels.unique().tolist()) == {2, IGNORE_INDEX}
 
@@ -121,18 +121,18 @@ def test_what_masks_hide_is_not_labelled_in_pieces(as_list):
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_a_share_of_the_pieces_is_rendered(share, monkeypatch):
     """Colours say where they are from: rendered ones have another blue. Labels are those of the same places."""
-    monkeypatch.setattr(labelled_crops, "GAIN", 0.0)
-    monkeypatch.setattr(labelled_crops, "OFFSET", 0.0)
+    monkeypatch.setattr(patch_sampler, "GAIN", 0.0)
+    monkeypatch.setattr(patch_sampler, "OFFSET", 0.0)
     places = torch.stack(torch.meshgrid(torch.arange(40), torch.arange(50), indexing="ij"), dim=-1)
     photo = torch.cat([places, torch.zeros_like(places[..., :1])], dim=-1).byte()
     labels = ((places[..., :1] + 3 * places[..., 1:]) % 7).byte()
     batch = {"image": photo[None], "semantics": labels[None], "image_idx": torch.tensor([4])}
     sampler = StagedPixelSampler(StagedPixelSamplerConfig(), num_rays_per_batch=40)
     sampler.set_stage(Stage.SEMANTIC)
-    crops = LabelledCrops(Photos, itertools.repeat(batch), sampler, 8)
+    crops = PatchSampler(Photos, itertools.repeat(batch), sampler, 8)
     window = photo[5:35, 10:50].float() / 255
     window[..., 2] = 1.0
-    crops.rendered, crops.rendered_share = {4: RenderedWindow(5, 10, window)}, share
+    crops.rendered, crops.rendered_share = {4: RenderedPatch(5, 10, window)}, share
     images, found = crops.draw(0)
     blues = images[:, 2].flatten(1)
     assert ((blues == 0) | (blues == 1)).all() and (blues.amin(dim=1) == blues.amax(dim=1)).all()
@@ -144,7 +144,7 @@ def test_a_share_of_the_pieces_is_rendered(share, monkeypatch):
 
 def test_pieces_come_again_with_their_number_only(small_town, make_trainer):
     """And drawing them leaves all other random numbers as they would be."""
-    draw = make_trainer(small_town, 4, 4).pipeline.datamanager.labelled_crops(2, 16).draw
+    draw = make_trainer(small_town, 4, 4).pipeline.datamanager.patch_sampler(2, 16).draw
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -175,13 +175,13 @@ def test_checkpoints_of_version_0_1_load():
 
 @pytest.mark.parametrize("share", [-0.1, 1.5])
 def test_a_share_is_one(share):
-    with pytest.raises(SceneError, match="rendered-share is .*, not 0 to 1"):
+    with pytest.raises(UserError, match="rendered-share is .*, not 0 to 1"):
         ColourContext(ColourContextConfig(weight=0.5, rendered_share=share), CLASSES)
 
 
 @pytest.mark.parametrize("option", ["crops", "crop_size", "width"])
 def test_sizes_that_make_no_sense(option):
-    with pytest.raises(SceneError, match="at least 1"):
+    with pytest.raises(UserError, match="at least 1"):
         ColourContext(ColourContextConfig(weight=0.5, **{option: 0}), CLASSES)
 
 

@@ -15,19 +15,19 @@ from scenes import TABLE, save_image, write_view
 
 from nerfseg_ns.compare.cnn.augmentation import Augmentation
 from nerfseg_ns.compare.cnn.config import CONFIGS, CNNConfig, DilatedConfig, PyramidConfig, UNetConfig
-from nerfseg_ns.compare.cnn.contestant import CNNContestant
 from nerfseg_ns.compare.cnn.danet import ChannelAttention, PositionAttention
 from nerfseg_ns.compare.cnn.hold_out import hold_out
 from nerfseg_ns.compare.cnn.inference import probabilities
 from nerfseg_ns.compare.cnn.loss import class_weights, segmentation_loss
+from nerfseg_ns.compare.cnn.method import CNNMethod
 from nerfseg_ns.compare.cnn.networks import build_network
 from nerfseg_ns.compare.cnn.photos import TrainingPhoto, added_photos, labelled_photos
 from nerfseg_ns.compare.cnn.search import Learner, window_of
 from nerfseg_ns.compare.cnn.training import batches, rate_factor
-from nerfseg_ns.compare.contestant import Effort, Job
+from nerfseg_ns.compare.method import Job, TrainingBudget
 from nerfseg_ns.compare.methods import METHODS
 from nerfseg_ns.compare.scene import ComparedScene
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 
 NETWORKS = ("unet", "danet", "deeplabv3", "fpn")
@@ -74,7 +74,7 @@ def scene(tmp_path) -> Path:
 
 
 def job_of(scene: Path, method: str, **changes) -> Job:
-    job = Job(method, METHODS[method], ComparedScene(scene), seed=0, effort=Effort(), folder=scene)
+    job = Job(method, METHODS[method], ComparedScene(scene), seed=0, effort=TrainingBudget(), folder=scene)
     return replace(job, **changes)
 
 
@@ -232,14 +232,14 @@ def test_true_labels_are_added(scene):
 
 
 def test_bad_maps(scene, tmp_path):
-    with pytest.raises(SceneError, match="no folder of maps"):
+    with pytest.raises(UserError, match="no folder of maps"):
         added_photos(job_of(scene, "unet+maps"), 0.9)
     maps = write_maps(tmp_path / "maps", 255)
     (maps / "0005-confidence.png").unlink()
-    with pytest.raises(SceneError, match="0005-confidence.png"):
+    with pytest.raises(UserError, match="0005-confidence.png"):
         added_photos(job_of(scene, "unet+maps", maps=maps), 0.9)
     save_image(maps / "0005-confidence.png", np.zeros((3, 4), np.uint8))
-    with pytest.raises(SceneError, match=r"\(3, 4\).*\(40, 40\)"):
+    with pytest.raises(UserError, match=r"\(3, 4\).*\(40, 40\)"):
         added_photos(job_of(scene, "unet+maps", maps=maps), 0.9)
 
 
@@ -248,22 +248,22 @@ def test_photos_without_a_labelled_pixel_are_left_out(scene):
         save_image(scene / "train" / "label" / f"{stem}.png", np.full((SIDE, SIDE), IGNORE_INDEX, np.uint8))
     assert len(labelled_photos(ComparedScene(scene))) == 2
     save_image(scene / "train" / "label" / "0002.png", np.full((SIDE, SIDE), IGNORE_INDEX, np.uint8))
-    with pytest.raises(SceneError, match="None of the 1 labelled"):
+    with pytest.raises(UserError, match="None of the 1 labelled"):
         labelled_photos(ComparedScene(scene, num_labelled=1))  # the middle one, 0002
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_trivial_scene_is_learnt(scene, name):
-    contestant = CNNContestant(job_of(scene, name, effort=Effort(cnn_epochs=30)), SMALL)
-    contestant.train()
-    prediction = contestant.predict("test", 0)["observed"]
+    method = CNNMethod(job_of(scene, name, effort=TrainingBudget(cnn_epochs=30)), SMALL)
+    method.train()
+    prediction = method.predict("test", 0)["observed"]
     assert prediction.labels.shape == (SIDE, SIDE) and prediction.labels.dtype == np.uint8
     assert (prediction.confidence > 0).all() and (prediction.confidence <= 1).all()
     assert (prediction.labels == colour_coded(7)[1]).mean() > 0.7  # of three classes
-    facts = contestant.facts()
+    facts = method.facts()
     assert 1 <= facts["epochs"] <= 30 and facts["held_out_miou"] > 0.35
     assert facts["parameters"] == sum(w.numel() for w in build_network(name, 3, SMALL).parameters())
-    settings = yaml.safe_load(contestant.config_text())
+    settings = yaml.safe_load(method.config_text())
     assert settings["epochs"] == 30 and settings["network"] == name and settings["unet"]["features"] == [8] * 6
 
 
@@ -286,5 +286,5 @@ def test_labels_that_cannot_be_parted_are_all_learnt(scene):
 
 def test_without_monai_the_message_says_how_to_get_it(scene, monkeypatch):
     monkeypatch.setitem(sys.modules, "monai", None)
-    with pytest.raises(SceneError, match=r"pip install 'nerfseg\[compare\]'"):
-        CNNContestant(job_of(scene, "unet"))
+    with pytest.raises(UserError, match=r"pip install 'nerfseg\[compare\]'"):
+        CNNMethod(job_of(scene, "unet"))

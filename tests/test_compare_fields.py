@@ -14,17 +14,17 @@ from runs import METHODS as GEOMETRIES
 from runs import geometry_of, load
 from torch import nn
 
-from nerfseg_ns.compare.contestant import Effort, Job
-from nerfseg_ns.compare.contestants import make_contestant
 from nerfseg_ns.compare.fields import run_config
 from nerfseg_ns.compare.fields.geometry import geometry_facts, train_geometry
 from nerfseg_ns.compare.fields.nearest_labels import NearestLabels
 from nerfseg_ns.compare.fields.view_quality import ViewQuality
 from nerfseg_ns.compare.job import run_job
 from nerfseg_ns.compare.jobfile import JobFile
+from nerfseg_ns.compare.make_method import make_method
+from nerfseg_ns.compare.method import Job, TrainingBudget
 from nerfseg_ns.compare.methods import METHODS
 from nerfseg_ns.compare.scene import ComparedScene
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.evaluation.depth import read_true_depth
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.model import GUIDANCE_LOGITS
@@ -32,7 +32,7 @@ from nerfseg_ns.semantics.level import LevelSemantics
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.make import make_town
 
-EFFORT = Effort(implicit_steps=4, semantic_steps=3)
+EFFORT = TrainingBudget(implicit_steps=4, semantic_steps=3)
 NUM_LABELLED = 2
 RADIANCE = [name for name, info in METHODS.items() if info.kind == "radiance"]
 JOINT = [name for name, info in METHODS.items() if info.kind == "joint"]
@@ -64,7 +64,7 @@ def stage1(scene, tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def trained(scene, stage1, tmp_path_factory):
-    """Trained contestants, each trained once: `trained("fast")`."""
+    """Trained methods, each trained once: `trained("fast")`."""
     known = {}
 
     def get(name: str):
@@ -72,7 +72,7 @@ def trained(scene, stage1, tmp_path_factory):
             info = METHODS[name]
             geometry = stage1.get(info.geometry) if info.needs_geometry else None
             job = Job(name, info, scene, 1, EFFORT, tmp_path_factory.mktemp(name), geometry)
-            known[name] = make_contestant(job)
+            known[name] = make_method(job)
             known[name].train()
         return known[name]
 
@@ -94,12 +94,12 @@ def small_nerfw():
         yield
 
 
-def require_predictions(contestant) -> None:
+def require_predictions(method) -> None:
     """Labels and confidences of a test view and of an unlabelled training photo are what they have to be."""
-    scene, info = contestant.job.scene, contestant.job.info
+    scene, info = method.job.scene, method.job.info
     unlabelled = next(view for view in range(len(scene.train)) if view not in scene.labelled_views)
     for split, view in (("test", scene.test_views[0]), ("train", unlabelled)):
-        predictions = contestant.predict(split, view)
+        predictions = method.predict(split, view)
         assert set(predictions) == set(info.colours)
         for prediction in predictions.values():
             size = scene.read(split, view).image.shape[:2]
@@ -110,12 +110,12 @@ def require_predictions(contestant) -> None:
 
 @pytest.mark.parametrize("name", [*RADIANCE, *JOINT, "transfer"])
 def test_predictions(name, trained):
-    contestant = trained(name)
-    require_predictions(contestant)
-    facts = contestant.facts()
+    method = trained(name)
+    require_predictions(method)
+    facts = method.facts()
     assert 5 < facts["psnr"] < 60 and facts["depth_error"] > 0
     assert all(value > 0 for key, value in facts.items() if key.endswith("seconds"))
-    assert ("stage1_seconds" in facts) == contestant.job.info.needs_geometry
+    assert ("stage1_seconds" in facts) == method.job.info.needs_geometry
 
 
 @pytest.mark.parametrize("name", [*RADIANCE, *JOINT, "transfer"])
@@ -153,7 +153,7 @@ def test_stage_1_of_a_job_sees_no_more_labels_than_its_method(small_town, tmp_pa
         scene=str(small_town),
         truth=None,
         seed=0,
-        effort=Effort(implicit_steps=2),
+        effort=TrainingBudget(implicit_steps=2),
         method=None,
         geometry="nerfseg-fast",
         labels=1,
@@ -286,20 +286,20 @@ def test_with_the_true_depth_a_labelled_view_gets_its_own_labels(scene):
 
 def test_transfer_gives_labelled_photos_their_own_labels(trained, scene):
     """Whatever the depth is: a pixel and its label end at the same place."""
-    contestant = trained("transfer")
-    assert len(contestant.known.labels) == sum(
+    method = trained("transfer")
+    assert len(method.known.labels) == sum(
         (scene.read("train", view).labels != IGNORE_INDEX).sum() for view in scene.labelled_views
     )
     for view in scene.labelled_views:
         labels = scene.read("train", view).labels
-        predicted = contestant.predict("train", view)["rendered"].labels
+        predicted = method.predict("train", view)["rendered"].labels
         assert (predicted == labels)[labels != IGNORE_INDEX].mean() > 0.999
 
 
 def test_stage_1_of_another_method_is_refused(scene, stage1, tmp_path):
     job = Job("transfer", METHODS["transfer"], scene, 0, EFFORT, tmp_path, stage1["nerfseg"])
-    with pytest.raises(SceneError, match="geometry"):
-        make_contestant(job).train()
+    with pytest.raises(UserError, match="geometry"):
+        make_method(job).train()
 
 
 def test_seconds_of_stage_1_are_kept_with_it(stage1, tmp_path):
@@ -341,9 +341,9 @@ def test_quality_of_perfect_and_of_worse_views(layout, tmp_path):
 
 
 def test_semantic_nerfw(small_nerfw, trained):
-    contestant = trained("semantic-nerfw")
-    require_predictions(contestant)
-    session = contestant.session
+    method = trained("semantic-nerfw")
+    require_predictions(method)
+    session = method.session
     assert session.config.max_num_iterations == EFFORT.implicit_steps + EFFORT.semantic_steps
     rays, batch = session.trainer.pipeline.datamanager.next_train(0)
     outputs = session.model.train()(rays)

@@ -21,8 +21,8 @@ from nerfseg_ns.compare.jobfile import JobFile
 from nerfseg_ns.compare.plan import plan_jobs
 from nerfseg_ns.compare.run import run_compare
 from nerfseg_ns.compare.scene import ComparedScene
-from nerfseg_ns.compare.scenes import EnteredScene, enter_scenes
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.compare.scenes import SceneInfo, enter_scenes
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 
 
@@ -78,10 +78,10 @@ def test_all_unlabelled_photos_are_mapped_where_their_truth_is_not_known_but_the
 def test_a_job_runs_again_when_what_it_depends_on_changes_and_only_then(monkeypatch):
     config = CompareConfig(methods=("unet", "fast", "unet+maps"))
 
-    def digests(scene: EnteredScene, config: CompareConfig) -> dict[str, str]:
+    def digests(scene: SceneInfo, config: CompareConfig) -> dict[str, str]:
         return {job.name: job.digest for job in plan_jobs([scene], config)}
 
-    def changed(scene: EnteredScene, config: CompareConfig) -> set[str]:
+    def changed(scene: SceneInfo, config: CompareConfig) -> set[str]:
         now = digests(scene, config)
         return {name.split("/")[1].split("-seed")[0] for name in before if now[name] != before[name]}
 
@@ -155,7 +155,7 @@ def test_truth_that_cannot_be_scored_on(tmp_path):
 def refuse(scenes: list[Path], **options) -> str:
     """The message with which a comparison is refused before anything is written."""
     folder = scenes[0].parent / "out" if scenes else Path("never-written")
-    with pytest.raises(SceneError) as error:
+    with pytest.raises(UserError) as error:
         run_compare(scenes, CompareConfig(output_dir=folder, **options))
     assert not folder.exists()
     return error.value.text()
@@ -209,11 +209,11 @@ def test_a_folder_with_something_else_is_kept(tmp_path):
     scene, folder = write_tree(tmp_path / "tree"), tmp_path / "mine"
     folder.mkdir()
     (folder / "notes.txt").write_text("keep me")
-    with pytest.raises(SceneError, match="something else already.*--output-dir"):
+    with pytest.raises(UserError, match="something else already.*--output-dir"):
         run_compare([scene], CompareConfig(output_dir=folder))
-    with pytest.raises(SceneError, match="is a file"):
+    with pytest.raises(UserError, match="is a file"):
         run_compare([scene], CompareConfig(output_dir=folder / "notes.txt"))
-    with pytest.raises(SceneError, match="nothing to draw"):
+    with pytest.raises(UserError, match="nothing to draw"):
         run_compare([scene], CompareConfig(output_dir=folder, redraw=True))
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
 

@@ -16,10 +16,10 @@ from PIL import Image
 from scenes import HEIGHT, TABLE, WIDTH, label_array, save_image, write_tree
 
 from nerfseg_ns.compare.config import CompareConfig
-from nerfseg_ns.compare.contestant import Contestant, Effort, Job
-from nerfseg_ns.compare.examination import Examination
+from nerfseg_ns.compare.evaluator import Evaluator
 from nerfseg_ns.compare.figure import draw
 from nerfseg_ns.compare.folder import RESULT, VERSION, CompareFolder
+from nerfseg_ns.compare.method import ComparedMethod, Job, TrainingBudget
 from nerfseg_ns.compare.methods import METHODS
 from nerfseg_ns.compare.plan import plan_jobs
 from nerfseg_ns.compare.results import Comparison, Row, gather
@@ -32,7 +32,7 @@ from nerfseg_ns.evaluation.prediction import Prediction
 CONFIDENCE = {"rendered": 0.4, "observed": 0.8}
 
 
-class Guesser(Contestant):
+class Guesser(ComparedMethod):
     """Says of every pixel what depends on the view and the colour alone."""
 
     def train(self) -> None:
@@ -59,8 +59,8 @@ def slow_accuracy(views: list[tuple[np.ndarray, np.ndarray]]) -> float:
 def examine(scene: Path, folder: Path, method: str = "fast", maps_all: bool = False) -> dict:
     """What an examination finds of the guesser; its files lie in the folder."""
     folder.mkdir(parents=True)
-    job = Job(method, METHODS[method], ComparedScene(scene), 0, Effort(), folder)
-    examination = Examination(Guesser(job), "cpu")
+    job = Job(method, METHODS[method], ComparedScene(scene), 0, TrainingBudget(), folder)
+    examination = Evaluator(Guesser(job), "cpu")
     examination.examine_test_views()
     examination.examine_unlabelled(maps_all)
     return json.loads(json.dumps(examination.result()))

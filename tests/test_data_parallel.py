@@ -56,7 +56,7 @@ def observe_stages(local_rank: int, world_size: int, config: StagedTrainerConfig
     seen["drawn"] = set(map(tuple, torch.cat(drawn).tolist()))
     seen["kept"] = getattr(pipeline.datamanager.semantic_batches.rays, "kept", None)
     seen["evaluation"] = observe_evaluation(pipeline)
-    seen["sparse_rays"] = getattr(pipeline.model.geometry, "sparse_rays", None)
+    seen["depth_rays"] = getattr(pipeline.model.geometry, "depth_rays", None)
     torch.save(seen, config.output_dir / f"rank-{global_rank}.pt")
 
 
@@ -182,7 +182,7 @@ def test_what_is_frozen_does_not_move_on_any_process(seen, stage, frozen):
 
 @pytest.mark.parametrize("seen", ["nerfseg-fast"], indirect=True)
 def test_processes_find_the_same_scene(seen):
-    one, other = (process["sparse_rays"] for process in seen)
+    one, other = (process["depth_rays"] for process in seen)
     assert len(one) > 100 and same(vars(one), vars(other))
     assert all("sparse_loss" in process["implicit"]["losses"] for process in seen)
 

@@ -20,7 +20,7 @@ from PIL import Image
 
 from nerfseg_ns.demo.config import DemoConfig
 from nerfseg_ns.demo.folder import DemoFolder
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import ClassTable
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.utils.files import write_whole
@@ -164,7 +164,7 @@ def test_other_options_need_another_folder_or_overwrite(demo, tmp_path):
     root = shutil.copytree(demo[0].root, tmp_path / "copy")
     (root / "notes.txt").write_text("mine")
     before = files_below(root)
-    with pytest.raises(SceneError, match="frames 6 there, 7 wanted.*--overwrite"):
+    with pytest.raises(UserError, match="frames 6 there, 7 wanted.*--overwrite"):
         DemoFolder(root).prepare(config_of(root, frames=7))
     assert files_below(root) == before
     assert DemoFolder(root).prepare(config_of(root, frames=7, overwrite=True))

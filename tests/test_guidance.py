@@ -9,7 +9,7 @@ from nerfseg_ns.compare.methods import GUIDED
 from nerfseg_ns.core.stage import GUIDANCE_GROUP, Stage
 from nerfseg_ns.data.guided_sampler import GuidedPixelSampler, GuidedPixelSamplerConfig
 from nerfseg_ns.data.pixel_sampler import StagedPixelSampler
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.model import GUIDANCE_LOGITS
 
@@ -100,7 +100,7 @@ def test_a_share_that_is_none(share, small_town, make_trainer):
     def change(config) -> None:
         config.pipeline.datamanager.pixel_sampler.labelled_share = share
 
-    with pytest.raises(SceneError, match="labelled-share"):
+    with pytest.raises(UserError, match="labelled-share"):
         make_trainer(small_town, 4, 4, change=change)
 
 

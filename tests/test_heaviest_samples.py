@@ -5,9 +5,9 @@ import torch
 
 from nerfseg_ns.geometry.base import LevelLayout, RaySegment
 from nerfseg_ns.semantics import level as level_module
-from nerfseg_ns.semantics.heaviest_samples import keep_heaviest, leave_out_light
 from nerfseg_ns.semantics.level import LevelSemantics
 from nerfseg_ns.semantics.packed_samples import PackedSamples
+from nerfseg_ns.semantics.top_k_samples import mask_low_weights, top_k_samples
 
 RAYS, SAMPLES, DIM = 40, 23, 8
 
@@ -79,9 +79,9 @@ def test_packed_samples_against_a_slow_search():
 def test_light_samples_count_for_nothing():
     torch.manual_seed(3)
     segment, level = noise_segment(light=5e-4), semantics(5).eval()
-    fewer = leave_out_light(segment, 1e-3)
+    fewer = mask_low_weights(segment, 1e-3)
     assert torch.equal(fewer.weights != 0, segment.weights > 1e-3)
-    assert leave_out_light(segment, 0.0) is segment
+    assert mask_low_weights(segment, 0.0) is segment
     whole, left = (level.render_features([s])[0] for s in (segment, fewer))
     samples = level.ray_convolutions[0](level.seg_mlps[0](level._seg_mlp_input(segment.features, segment.positions)))
     bound = 5e-4 * samples.sum(dim=1)  # features are not negative
@@ -92,7 +92,7 @@ def test_light_samples_count_for_nothing():
 def test_the_heaviest_are_kept_in_their_order():
     torch.manual_seed(4)
     segment = noise_segment(share=1.0)
-    kept = keep_heaviest(segment, 6)
+    kept = top_k_samples(segment, 6)
     assert kept.features.shape == (RAYS, 6, DIM) and kept.transmittance is segment.transmittance
     for ray in range(RAYS):
         weights = segment.weights[ray, :, 0].tolist()
@@ -101,4 +101,4 @@ def test_the_heaviest_are_kept_in_their_order():
         torch.testing.assert_close(kept.features[ray], segment.features[ray, expected])
         torch.testing.assert_close(kept.positions[ray], segment.positions[ray, expected])
     for count in (SAMPLES, SAMPLES + 5):
-        assert keep_heaviest(segment, count) is segment
+        assert top_k_samples(segment, count) is segment

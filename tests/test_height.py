@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.geometry.base import RaySegment
 from nerfseg_ns.geometry.ground import CELLS, Ground, surface_points
 from nerfseg_ns.geometry.scene_frame import SceneFrame
@@ -236,5 +236,5 @@ def test_lengths_of_the_world_are_lengths_of_the_grid():
     "options", [{"weight": -1.0}, {"window": 0.0}, {"rays": 0}, {"least_gain": 0.5, "full_gain": 0.1}]
 )
 def test_options_that_make_no_sense(options):
-    with pytest.raises(SceneError, match="pipeline.model.height"):
+    with pytest.raises(UserError, match="pipeline.model.height"):
         HeightOpinion(HeightOpinionConfig(**options), 3)

@@ -18,7 +18,7 @@ from nerfseg_ns.data import dataset as dataset_module
 from nerfseg_ns.data.datamanager import LabelledDataManagerConfig
 from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.data.photo_cache import PhotoCache
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.labels.find import find_labels
 from nerfseg_ns.labels.label_maps import LabelMaps, resolve_labels
@@ -337,12 +337,12 @@ def test_images_go_to_the_device_if_told(tmp_path):
 
 def test_photo_that_has_not_its_cameras_size_is_named(tmp_path):
     scene = make_scene(tmp_path, [(9, 7)] * 5 + [(9, 8)], camera_sizes=ONE_SIZE)
-    with pytest.raises(SceneError, match=r"\.png is 9 x [78] pixels as loaded, .*\.png 9 x [78]"):
+    with pytest.raises(UserError, match=r"\.png is 9 x [78] pixels as loaded, .*\.png 9 x [78]"):
         next(PhotoCache(LabelledDataset(scene)))
 
 
 def test_photo_that_cannot_be_read_is_named(tmp_path):
     scene = make_scene(tmp_path)
     (tmp_path / "3.png").write_bytes((tmp_path / "3.png").read_bytes()[:60])
-    with pytest.raises(SceneError, match=r"Cannot read the photo .*3\.png"):
+    with pytest.raises(UserError, match=r"Cannot read the photo .*3\.png"):
         next(PhotoCache(LabelledDataset(scene)))

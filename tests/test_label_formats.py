@@ -11,7 +11,7 @@ from PIL import Image
 from scenes import HEIGHT, TABLE, WIDTH, label_array, noise, save_image, write_tree
 
 from nerfseg_ns.dataparsers.carla_mvs import CarlaMVSDataParserConfig
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.labels.coco import CocoLabel
 from nerfseg_ns.labels.colours import distinct_colors
@@ -55,7 +55,7 @@ def test_every_form_reads_the_same(tmp_path, form):
     for stem, labels in zip(STEMS[:2], read[:2], strict=True):
         assert labels.dtype == np.uint8 and np.array_equal(labels, maps[stem]), (form, stem)
     # What has no class in the scene's table is an error, not another class.
-    with pytest.raises(SceneError, match="'Vegetation', which is not in the class table; it has 'Building', 'Road'"):
+    with pytest.raises(UserError, match="'Vegetation', which is not in the class table; it has 'Building', 'Road'"):
         read_all(tmp_path / "labels", classes=ClassTable(TABLE.names[:2], TABLE.colors[:2]))
 
 
@@ -115,7 +115,7 @@ def test_labelme_files_beside_the_photos(tmp_path):
 
 def test_jpegs_beside_jsons_are_what_was_drawn_on(tmp_path):
     save_image(tmp_path / "labels" / "a.jpg", noise(0))
-    with pytest.raises(SceneError, match="a.jpg is a JPEG"):
+    with pytest.raises(UserError, match="a.jpg is a JPEG"):
         find_labels(tmp_path / "labels", ["a"])
     write_labelme(tmp_path / "labels" / "a.json", [shape("Road", [(1, 2)], "point")])
     assert [type(label) for label in find_labels(tmp_path / "labels", ["a"])] == [LabelMeLabel]
@@ -135,7 +135,7 @@ def test_labels_of_no_photo_and_of_two(tmp_path):
     write_labelme(folder / "a.json", [shape("Road", [(1, 2)], "point")])
     write_coco(folder / "all.json", {"b.jpg": [(1, [[0, 0, 4, 0, 0, 4]])], "x/b.jpg": [(0, [[0, 0, 4, 0, 0, 4]])]})
     write_coco(folder / "annotations" / "more.json", {"z.jpg": [(1, [[0, 0, 4, 0, 0, 4]])]})
-    with pytest.raises(SceneError) as caught:
+    with pytest.raises(UserError) as caught:
         find_labels(folder, ["a", "b"])
     first, second, third = caught.value.problems
     assert "The photo a has two labels" in first and "a.json" in first and "a.png" in first
@@ -153,7 +153,7 @@ def test_a_label_that_the_scene_names(tmp_path):
     assert type(open_label(tmp_path / "voc" / "SegmentationClass" / "frames" / "a.png", "a")) is VocLabel
     one = write_coco(tmp_path / "one.json", {"other.jpg": triangle})
     for path in (several, one):  # a single photo's annotations are not those of any photo
-        with pytest.raises(SceneError, match="holds no labels of the photo c"):
+        with pytest.raises(UserError, match="holds no labels of the photo c"):
             open_label(path, "c")
 
 
@@ -173,7 +173,7 @@ def test_a_large_file_is_parsed_once(tmp_path, monkeypatch):
 def test_forms_mix_where_the_classes_are_known(tmp_path):
     save_image(tmp_path / "labels" / "a.png", label_array(0))
     write_labelme(tmp_path / "labels" / "b.json", [shape("Road", [(0, 0), (WIDTH, HEIGHT)], "rectangle")])
-    with pytest.raises(SceneError, match="a.png and .*b.json are labels of different forms"):
+    with pytest.raises(UserError, match="a.png and .*b.json are labels of different forms"):
         read_all(tmp_path / "labels", ["a", "b"], classes=None)
     _, (first, second) = read_all(tmp_path / "labels", ["a", "b"])
     assert np.array_equal(first, label_array(0)) and (second == 1).all()

@@ -8,7 +8,7 @@ import pytest
 from label_files import runs, shape, write_coco, write_json, write_labelmap, write_labelme
 from scenes import HEIGHT, TABLE, WIDTH, save_image
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.find import find_labels
 from nerfseg_ns.labels.label_maps import resolve_labels
 
@@ -21,7 +21,7 @@ def complaints(folder, stems=("a",), classes=True) -> tuple[str, ...]:
     """What is found wrong with the labels of a folder."""
     if classes:
         TABLE.save(folder.parent / "classes.json")
-    with pytest.raises(SceneError) as caught:
+    with pytest.raises(UserError) as caught:
         labels = find_labels(folder, list(stems))
         resolve_labels(labels, [(WIDTH, HEIGHT)] * len(stems), folder.parent / "classes.json")
     return caught.value.problems
@@ -124,8 +124,8 @@ def test_bad_json_is_one_message(tmp_path, write, message):
     write(path)
     (problem,) = complaints(path.parent)
     assert str(path) in problem
-    with pytest.raises(SceneError, match=message):
-        raise SceneError(problem)
+    with pytest.raises(UserError, match=message):
+        raise UserError(problem)
 
 
 def test_all_of_a_file_is_told_at_once(tmp_path):
@@ -195,8 +195,8 @@ def grey_indices(folder):
 )
 def test_bad_voc_export(tmp_path, write, message):
     write(tmp_path / "labels")
-    with pytest.raises(SceneError, match=message):
-        raise SceneError(complaints(tmp_path / "labels")[0])
+    with pytest.raises(UserError, match=message):
+        raise UserError(complaints(tmp_path / "labels")[0])
 
 
 def test_labels_that_name_no_class_or_too_many(tmp_path):

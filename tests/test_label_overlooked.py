@@ -8,7 +8,7 @@ import pytest
 from label_files import shape, write_coco, write_json, write_labelmap, write_labelme
 from scenes import HEIGHT, TABLE, WIDTH, label_array, save_image
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.find import find_labels, open_label
 
 STEMS = ["DJI_0030", "DJI_0031", "DJI_0031_2"]
@@ -70,7 +70,7 @@ def test_a_label_that_would_not_be_read_is_refused(tmp_path, name, write, messag
     image(folder / "DJI_0030.png")
     assert find_labels(folder, STEMS)[0] is not None
     write(folder / name)
-    with pytest.raises(SceneError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         find_labels(folder, STEMS)
     assert len(caught.value.problems) == 1 and str(folder / name) in str(caught.value)
 
@@ -79,7 +79,7 @@ def test_all_that_is_overlooked_is_told_at_once(tmp_path):
     for name in ("DJI_0030.tif", "a/DJI_0031.png", "a/DJI_0030.png", "b/DJI_0031.png"):
         image(tmp_path / name)
     text("PK")(tmp_path / "export.zip")
-    with pytest.raises(SceneError) as caught:
+    with pytest.raises(UserError) as caught:
         find_labels(tmp_path, STEMS)
     assert len(caught.value.problems) == 4
 
@@ -118,7 +118,7 @@ def test_photos_in_the_label_folder_and_below_it_are_no_labels(tmp_path):
     assert find_labels(tmp_path / "beside", STEMS, beside) == [None] * 3
     assert find_labels(tmp_path / "above", STEMS, below) == [None] * 3
     write_labelme(tmp_path / "beside" / "json" / "DJI_0030.json", [shape("Road", SQUARE)])
-    with pytest.raises(SceneError, match="Move the content of .*json there"):
+    with pytest.raises(UserError, match="Move the content of .*json there"):
         find_labels(tmp_path / "beside", STEMS, beside)
 
 
@@ -139,19 +139,19 @@ def test_names_in_either_unicode_form_are_the_same(tmp_path):
         image(folder / "own" / f"{other}.png")
         assert find_labels(folder / "own", [stem], [folder / "own" / f"{stem}.jpg"])[0].path.suffix == ".png"
         image(folder / "tif" / f"{other}.tif")
-        with pytest.raises(SceneError, match="save it as PNG"):
+        with pytest.raises(UserError, match="save it as PNG"):
             find_labels(folder / "tif", [stem])
 
 
 def test_a_photo_that_an_export_renamed_is_recognised(tmp_path):
     write_coco(tmp_path / "coco" / "a.json", {"DJI_0031_jpg.rf.0a1b2c.jpg": [(1, FLAT)]})
-    with pytest.raises(SceneError, match="rename the photo DJI_0031[?] .*: rename file_name in it back"):
+    with pytest.raises(UserError, match="rename the photo DJI_0031[?] .*: rename file_name in it back"):
         find_labels(tmp_path / "coco", STEMS)
     image(tmp_path / "png" / "DJI_0031_2-mask.png")
-    with pytest.raises(SceneError, match="rename the photo DJI_0031_2[?] .*: rename it back"):
+    with pytest.raises(UserError, match="rename the photo DJI_0031_2[?] .*: rename it back"):
         find_labels(tmp_path / "png", STEMS)
     image(tmp_path / "other" / "DJI_00312.png")
-    with pytest.raises(SceneError, match="Rename it, or move it out") as caught:
+    with pytest.raises(UserError, match="Rename it, or move it out") as caught:
         find_labels(tmp_path / "other", STEMS)
     assert "Did the export" not in str(caught.value)
 
@@ -167,7 +167,7 @@ def test_sizes_may_be_whole_floats(tmp_path):
     assert open_label(labelme, "b").read(TABLE).shape == (HEIGHT, WIDTH)
     for wrong in (12.5, float("nan"), float("inf"), "12"):
         write_labelme(tmp_path / "b.json", [shape("Road", SQUARE)], imageWidth=wrong)
-        with pytest.raises(SceneError, match="needed is the photo's size"):
+        with pytest.raises(UserError, match="needed is the photo's size"):
             open_label(labelme, "b").read(TABLE)
 
 

@@ -10,7 +10,7 @@ from label_files import shape, write_labelme
 from PIL import Image
 from scenes import HEIGHT, TABLE, WIDTH, label_array
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.labels.encoding import decide_encoding, scan_labels
 from nerfseg_ns.labels.find import find_labels
@@ -102,7 +102,7 @@ def test_other_depths_are_refused(tmp_path, depth, kind, message):
     values = np.repeat(four() % 2, {0: 1, 2: 3, 6: 4}[kind], axis=1)
     write_png(tmp_path / "a.png", depth, kind, values)
     TABLE.save(tmp_path / "classes.json")
-    with pytest.raises(SceneError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         resolve_labels([PngLabel(tmp_path / "a.png")], [SIZE], tmp_path / "classes.json")
     assert str(tmp_path / "a.png") in str(caught.value)
 

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.dataparsers.labelled_colmap import LabelledColmap
 from nerfseg_ns.dataparsers.labelled_photos import LabelledPhotos, LabelledPhotosDataParserConfig
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 
 
 def write_colmap(root, folder="colmap/sparse/0", camera="OPENCV 12 8 10 11 6 4 0.1 0.01 0.001 0.002"):
@@ -89,11 +89,11 @@ def test_lists_of_photos(tmp_path):
     assert [path.stem for path in test.image_filenames] == ["p05", "p06"]
     assert test.metadata["semantics"].labelled == (0,)
     (tmp_path / "test_list.txt").write_text("p99.png\n")
-    with pytest.raises(SceneError, match="test_list.txt names .*p99.png, which the COLMAP model has not"):
+    with pytest.raises(UserError, match="test_list.txt names .*p99.png, which the COLMAP model has not"):
         parser(tmp_path).get_dataparser_outputs("test")
 
 
 def test_a_camera_model_that_nerfstudio_has_not(tmp_path):
     write_colmap(tmp_path, camera="THIN_PRISM_FISHEYE 12 8 10 10 6 4 0 0 0 0 0 0 0 0")
-    with pytest.raises(SceneError, match="Cannot read the COLMAP model"):
+    with pytest.raises(UserError, match="Cannot read the COLMAP model"):
         parser(tmp_path).get_dataparser_outputs("train")

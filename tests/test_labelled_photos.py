@@ -11,7 +11,7 @@ from scenes import HEIGHT, WIDTH, label_array, save_image, write_photos
 
 from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.dataparsers.labelled_photos import LabelledPhotosDataParserConfig
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.geometry.ground_plane import ground_rotation, plane_normal
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 
@@ -81,7 +81,7 @@ def test_lists_of_the_file_win(tmp_path):
 def test_lists_without_a_labelled_photo_to_train_on(tmp_path):
     names = [f"images/p{index:02d}.png" for index in range(12)]
     write_photos(tmp_path, labelled=(11,), train_filenames=names[:9], test_filenames=names[9:])
-    with pytest.raises(SceneError, match="None of the photos listed for training"):
+    with pytest.raises(UserError, match="None of the photos listed for training"):
         load(tmp_path)
 
 
@@ -147,7 +147,7 @@ def test_nerfstudios_orientations_still_work(tmp_path, method):
     options = {"orientation_method": method, "center_method": "none", "auto_scale_poses": False}
     outputs = load(write_photos(tmp_path), **options, scale_factor=0.25)
     assert torch.isfinite(outputs.cameras.camera_to_worlds).all() and outputs.dataparser_scale == 0.25
-    with pytest.raises(SceneError, match="outside the unit sphere"):
+    with pytest.raises(UserError, match="outside the unit sphere"):
         load(tmp_path, **options)
 
 

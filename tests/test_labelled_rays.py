@@ -3,25 +3,25 @@
 import pytest
 import torch
 
-from nerfseg_ns.data.labelled_rays import (
-    LabelledRays,
-    LabelledRaysConfig,
+from nerfseg_ns.data.ray_cache import (
+    RayCache,
+    RayCacheConfig,
     RenderedRays,
     half_precision,
     single_precision,
 )
 from nerfseg_ns.labels.classes import IGNORE_INDEX
-from nerfseg_ns.semantics.frozen_rays import FrozenRays
+from nerfseg_ns.semantics.cached_rays import CachedRays
 
 
-def kept_rays(trainer) -> LabelledRays:
+def kept_rays(trainer) -> RayCache:
     """The labelled rays of a trainer that has taken a step of stage 2."""
     rays = trainer.pipeline.datamanager.semantic_batches.rays
-    assert isinstance(rays, LabelledRays)
+    assert isinstance(rays, RayCache)
     return rays
 
 
-def colours_and_labels(rays: FrozenRays) -> list:
+def colours_and_labels(rays: CachedRays) -> list:
     """What tells the rays apart, in an order of its own."""
     return sorted(map(tuple, torch.cat([rays.observed, rays.labels[:, None].float()], dim=1).tolist()))
 
@@ -40,7 +40,7 @@ def labelled_pixels_of(dataset) -> list:
 @pytest.mark.parametrize("method", ["nerfseg-fast", "nerfseg"])
 def test_every_labelled_pixel_is_kept_as_it_would_be_rendered(method, small_town, make_trainer, step_trainer):
     trainer = make_trainer(small_town, 3, 3, method)
-    trainer.pipeline.config.labelled_rays = LabelledRaysConfig(max_megabytes=200)
+    trainer.pipeline.config.labelled_rays = RayCacheConfig(max_megabytes=200)
     step_trainer(trainer, range(4))
     rays, model, manager = kept_rays(trainer), trainer.pipeline.model, trainer.pipeline.datamanager
     assert len(rays) == rays.total == 4 * 48 * 48
@@ -48,7 +48,7 @@ def test_every_labelled_pixel_is_kept_as_it_would_be_rendered(method, small_town
 
     bundle, batch = manager.draw_train()
     torch.manual_seed(0)
-    once = model.freeze_rays(bundle, batch)
+    once = model.cache_rays(bundle, batch)
     for level, rendered in zip(once.levels, model.semantics.choose_samples(model.render(bundle)), strict=True):
         for kept, segment in zip(level, rendered, strict=True):
             assert all(torch.equal(getattr(kept, name), getattr(segment, name)) for name in vars(kept))
@@ -64,7 +64,7 @@ def test_half_precision_hardly_changes_the_logits(small_town, make_trainer, step
     step_trainer(trainer, range(100))
     model = trainer.pipeline.model.eval()
     bundle, batch = trainer.pipeline.datamanager.draw_train()
-    whole = model.freeze_rays(bundle, batch)
+    whole = model.cache_rays(bundle, batch)
     halved = whole.map(half_precision).map(single_precision)
     assert not torch.equal(whole.levels[0][0].features, halved.levels[0][0].features)
     logits = [model.semantics.get_logits(r.levels, r.observed)["f2s_logits"][0] for r in (whole, halved)]
@@ -74,7 +74,7 @@ def test_half_precision_hardly_changes_the_logits(small_town, make_trainer, step
 
 def test_memory_is_bounded_and_rays_are_exchanged(small_town, make_trainer, step_trainer):
     trainer = make_trainer(small_town, 1, 200)
-    trainer.pipeline.config.labelled_rays = LabelledRaysConfig(max_megabytes=2, refresh_rays=50)
+    trainer.pipeline.config.labelled_rays = RayCacheConfig(max_megabytes=2, refresh_rays=50)
     step_trainer(trainer, range(2))
     rays = kept_rays(trainer)
     assert 1_900_000 < rays.kept.num_bytes <= 2_000_000 and len(rays) < rays.total
@@ -105,7 +105,7 @@ def test_draws_are_uniform_and_labelled(small_town, make_trainer, step_trainer):
 
 def test_without_memory_every_batch_is_rendered(small_town, make_trainer, step_trainer):
     trainer = make_trainer(small_town, 2, 4)
-    trainer.pipeline.config.labelled_rays = LabelledRaysConfig(max_megabytes=0)
+    trainer.pipeline.config.labelled_rays = RayCacheConfig(max_megabytes=0)
     names = step_trainer(trainer, range(5))
     source = trainer.pipeline.datamanager.semantic_batches.rays
     assert isinstance(source, RenderedRays) and any("f2s" in name for name in names)

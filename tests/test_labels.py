@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from scenes import HEIGHT, TABLE, WIDTH, label_array, save_image
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.labels.encoding import LabelColors, classify, decide_encoding, scan_labels
 from nerfseg_ns.labels.find import find_labels
@@ -83,7 +83,7 @@ def entry(name="A", color=(0, 0, 0)):
 def test_bad_class_table_is_one_message(tmp_path, content, message):
     path = tmp_path / "classes.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
-    with pytest.raises(SceneError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         ClassTable.load(path)
     assert str(path) in str(caught.value)
 
@@ -118,7 +118,7 @@ def test_a_whole_palette_is_found_in_either_order(name, order):
     ],
 )
 def test_no_palette_is_guessed_from_too_little(colors, message):
-    with pytest.raises(SceneError, match=message):
+    with pytest.raises(UserError, match=message):
         choose_table(codes_of(*colors))
 
 
@@ -129,7 +129,7 @@ def test_a_known_channel_order_settles_the_palette():
 
 
 def test_unknown_palette_name():
-    with pytest.raises(SceneError, match="no palette 'cityscapes'; choose among carla-mvs-20"):
+    with pytest.raises(UserError, match="no palette 'cityscapes'; choose among carla-mvs-20"):
         choose_table(codes_of((70, 70, 70)), "cityscapes")
 
 
@@ -146,7 +146,7 @@ def test_rock_in_rgb_and_sky_in_bgr_are_told_apart_by_the_other_colours():
 
 
 def test_rock_or_sky_alone_is_not_decided():
-    with pytest.raises(SceneError, match="--label-encoding rgb or bgr"):
+    with pytest.raises(UserError, match="--label-encoding rgb or bgr"):
         decide_encoding(codes_of((180, 130, 70), (70, 70, 70)), PALETTES["carla-newer"])
     assert decide_encoding(codes_of((180, 130, 70), (70, 70, 70)), PALETTES["carla-mvs-20"]) == "bgr"
 
@@ -269,7 +269,7 @@ def test_bad_label_file_is_one_message(tmp_path, write, message):
     path = tmp_path / "a.png"
     write(path)
     TABLE.save(tmp_path / "classes.json")
-    with pytest.raises(SceneError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         resolve_labels([PngLabel(path)], [SIZE], tmp_path / "classes.json")
     assert str(path) in str(caught.value) or write is packed_colors
 
@@ -280,21 +280,21 @@ def test_the_file_at_fault_is_named_among_good_ones(tmp_path):
         save_image(path, label_array(0))
     index_file(paths[1])
     TABLE.save(tmp_path / "classes.json")
-    with pytest.raises(SceneError, match="^" + re.escape(str(paths[1]))):
+    with pytest.raises(UserError, match="^" + re.escape(str(paths[1]))):
         resolve_labels([PngLabel(path) for path in paths], [SIZE] * 3, tmp_path / "classes.json")
 
 
 def test_kinds_do_not_mix(tmp_path):
     save_image(tmp_path / "a.png", label_array(0))
     save_colors(tmp_path / "b.png", label_array(0), TABLE)
-    with pytest.raises(SceneError, match="a.png has one channel .*b.png has colours"):
+    with pytest.raises(UserError, match="a.png has one channel .*b.png has colours"):
         scan_labels([tmp_path / "a.png", tmp_path / "b.png"], [SIZE] * 2)
 
 
 def test_an_encoding_that_the_files_do_not_have(tmp_path):
     save_image(tmp_path / "a.png", np.full((HEIGHT, WIDTH), 70, np.uint8))
     TABLE.save(tmp_path / "classes.json")
-    with pytest.raises(SceneError, match="one channel .* where colours in RGB are expected"):
+    with pytest.raises(UserError, match="one channel .* where colours in RGB are expected"):
         resolve_labels([PngLabel(tmp_path / "a.png")], [SIZE], tmp_path / "classes.json", encoding="rgb")
 
 
@@ -302,10 +302,10 @@ def test_labels_are_found_by_the_photos_stem(tmp_path):
     save_image(tmp_path / "b.png", label_array(0))
     assert find_labels(tmp_path, ["a", "b"]) == [None, PngLabel(tmp_path / "b.png")]
     assert find_labels(tmp_path / "none", ["a"]) == [None]
-    with pytest.raises(SceneError, match="b.png belongs to no photo"):
+    with pytest.raises(UserError, match="b.png belongs to no photo"):
         find_labels(tmp_path, ["a"])
     save_image(tmp_path / "a.jpg", label_array(0))
-    with pytest.raises(SceneError, match="a.jpg is a JPEG"):
+    with pytest.raises(UserError, match="a.jpg is a JPEG"):
         find_labels(tmp_path, ["a", "b"])
 
 

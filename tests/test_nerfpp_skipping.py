@@ -10,7 +10,7 @@ from nerfseg_ns.geometry.inverted_sphere import InvertedSphereSampler, foregroun
 from nerfseg_ns.geometry.nerfpp import NeRFPPGeometry, NeRFPPGeometryConfig
 from nerfseg_ns.geometry.nerfpp_field import InvertedSphere, NeRFPPField, NeRFPPFieldConfig
 from nerfseg_ns.geometry.nerfpp_skipping import enclosing_samples
-from nerfseg_ns.geometry.packed import BLOCK, REACH, ask_colour, ask_density, heaviest
+from nerfseg_ns.geometry.packed import BLOCK, REACH, heaviest, query_density, query_rgb
 
 SMALL = NeRFPPFieldConfig(num_layers=2, layer_width=16, view_width=8, position_frequencies=3, direction_frequencies=2)
 COARSE, FINE = 80, 80 + 100 + 1
@@ -164,7 +164,7 @@ def test_asked_densities_are_the_networks_from_front_to_back(outside, skip_weigh
     chosen = torch.rand(30, 90) < 0.7
     chosen[:15] = True
     true_density, true_features = network.get_density(samples)
-    density, features = ask_density(network, samples, chosen, skip_weight)
+    density, features = query_density(network, samples, chosen, skip_weight)
     asked = features.abs().sum(dim=-1) > 0
     assert torch.allclose(density[asked], true_density[asked], rtol=1e-4)
     assert torch.allclose(features[asked], true_features[asked], atol=1e-5)
@@ -185,10 +185,10 @@ def test_asked_densities_are_the_networks_from_front_to_back(outside, skip_weigh
 def test_nothing_chosen_is_nothing_asked():
     network = Counting()
     samples = UniformSampler(9).eval()(foreground_bounds(random_rays(5)))
-    density, features = ask_density(network, samples, torch.zeros(5, 9, dtype=torch.bool), 1e-3)
+    density, features = query_density(network, samples, torch.zeros(5, 9, dtype=torch.bool), 1e-3)
     assert density.shape == (5, 9, 1) and features.shape == (5, 9, 16)
     assert not density.any() and not features.any() and network.asked == 0
-    assert not ask_colour(network, samples, features, torch.zeros(5, 9, dtype=torch.bool)).any()
+    assert not query_rgb(network, samples, features, torch.zeros(5, 9, dtype=torch.bool)).any()
 
 
 def test_ground_from_above_needs_no_background_and_few_samples():

@@ -15,7 +15,7 @@ from PIL import Image, ImageFilter
 from scenes import TABLE, noise
 
 from nerfseg_ns import cli
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.geo.local_frame import LocalFrame
 from nerfseg_ns.photos.config import PhotosConfig
 from nerfseg_ns.photos.make import make_scene
@@ -232,7 +232,7 @@ REFUSED = {
 def test_refusals_name_the_matter_and_leave_nothing(tmp_path, photos, options, words):
     folder = photos(tmp_path)
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(SceneError) as error:
+    with pytest.raises(UserError) as error:
         make_scene(folder, tmp_path / "out", PhotosConfig(threads=1, **options))
     for word in words:
         assert word in str(error.value)
@@ -248,7 +248,7 @@ def test_places_that_cannot_be_written_are_refused_before_the_work(tmp_path, mon
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_text("mine")
     out = {"the photos' folder": images / ".." / "in", "a file": tmp_path / "file", "not empty": tmp_path / "full"}
-    with pytest.raises(SceneError, match="OUT|is a file|not empty|Cannot write"):
+    with pytest.raises(UserError, match="OUT|is a file|not empty|Cannot write"):
         make_scene(images, out.get(kind, tmp_path / "file" / "out"), PhotosConfig())
     assert (tmp_path / "file").read_text() == (tmp_path / "full" / "mine").read_text() == "mine"
 

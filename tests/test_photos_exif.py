@@ -12,7 +12,7 @@ from PIL.ExifTags import GPS, IFD, Base
 from PIL.TiffImagePlugin import IFDRational
 from scenes import noise
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.photos.copies import copy_photo
 from nerfseg_ns.photos.exif import GpsPosition, gps_position, read_exif
 from nerfseg_ns.photos.find_photos import Photo, find_photos, group_by_camera
@@ -92,7 +92,7 @@ def test_photos_of_one_size_camera_and_focal_length_share_a_calibration(tmp_path
     assert [photo.size for photo in photos] == [(12, 8)] * 4 + [(8, 12), (12, 8)]
     assert group_by_camera(photos, "auto", 1600) == [[0, 2, 5], [1], [3], [4]]
     assert group_by_camera(photos[:4], "always", 1600) == [[0, 1, 2, 3]]
-    with pytest.raises(SceneError, match="8 x 12, 12 x 8"):
+    with pytest.raises(UserError, match="8 x 12, 12 x 8"):
         group_by_camera(photos, "always", 1600)
 
 
@@ -168,5 +168,5 @@ def test_a_truncated_photo_is_refused(tmp_path):
     source = save_photo(tmp_path / "a.jpg", noise(0).repeat(20, 0).repeat(20, 1))
     source.write_bytes(source.read_bytes()[:-2000])
     for max_side in (1600, 100):
-        with pytest.raises(SceneError, match="a.jpg"):
+        with pytest.raises(UserError, match="a.jpg"):
             copied(source, tmp_path / "copy.jpg", max_side)

@@ -7,7 +7,7 @@ from typing import Dict
 import pytest
 import torch
 
-from nerfseg_ns.data.rendered_windows import WindowRenderer
+from nerfseg_ns.data.rendered_patches import PatchRenderer
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 
 SIZES = [(20, 30), (33, 17), (8, 50), (24, 24), (20, 30)]
@@ -51,7 +51,7 @@ def render(pixels: torch.Tensor) -> torch.Tensor:
     "max_pixels, least", [(10_000, 4), (900, 8), (300, 4), (200, 8), (70, 8), (5, 1), (1, 1), (50, 9)]
 )
 def test_windows_show_labelled_places(max_pixels, least, photos):
-    windows = WindowRenderer(photos, lambda pixels: pixels, render, rays_per_chunk=37).windows(max_pixels, least)
+    windows = PatchRenderer(photos, lambda pixels: pixels, render, rays_per_chunk=37).windows(max_pixels, least)
     assert sum(window.colours[..., 0].numel() for window in windows.values()) <= max_pixels
     for view, window in windows.items():
         assert view not in (UNLABELLED, HIDDEN)
@@ -69,12 +69,12 @@ def test_windows_show_labelled_places(max_pixels, least, photos):
 
 
 def test_photos_are_whole_where_there_is_room(photos):
-    windows = WindowRenderer(photos, lambda pixels: pixels, render, rays_per_chunk=1000).windows(10_000, 8)
+    windows = PatchRenderer(photos, lambda pixels: pixels, render, rays_per_chunk=1000).windows(10_000, 8)
     assert {view: tuple(window.colours.shape[:2]) for view, window in windows.items()} == {
         view: size for view, size in enumerate(SIZES) if view not in (UNLABELLED, HIDDEN)
     }
 
 
 def test_rather_fewer_windows_than_small_ones(photos):
-    windows = WindowRenderer(photos, lambda pixels: pixels, render, rays_per_chunk=1000).windows(200, 8)
+    windows = PatchRenderer(photos, lambda pixels: pixels, render, rays_per_chunk=1000).windows(200, 8)
     assert len(windows) < 4 and all(min(window.colours.shape[:2]) >= 8 for window in windows.values())

@@ -10,7 +10,7 @@ from runs import METHODS, adam_steps, geometry_of, load, rates, same, snapshot
 from scenes import relabel
 
 from nerfseg_ns.core.stage import SEMANTIC_GROUP, Stage
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.training.checkpoints import find_checkpoint
 from nerfseg_ns.training.stages import StageScheduleConfig
 
@@ -163,7 +163,7 @@ def test_the_newest_checkpoint_is_found(tmp_path):
 @pytest.mark.parametrize("name", ["empty", "missing", "missing.ckpt"])
 def test_a_run_without_a_checkpoint_is_an_error(name, tmp_path, small_town, make_trainer):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SceneError, match=f"No checkpoint.*{name}"):
+    with pytest.raises(UserError, match=f"No checkpoint.*{name}"):
         make_trainer(small_town, 2, 2, stage1_from=tmp_path / name)
 
 
@@ -171,5 +171,5 @@ def test_another_geometry_is_an_error(small_town, make_trainer, step_trainer):
     trainer = make_trainer(small_town, 2, 2)
     step_trainer(trainer, range(1))
     trainer.save_checkpoint(0)
-    with pytest.raises(SceneError, match="not the one that this run is set up for"):
+    with pytest.raises(UserError, match="not the one that this run is set up for"):
         make_trainer(small_town, 2, 2, "nerfseg", stage1_from=trainer.base_dir, timestamp="other")

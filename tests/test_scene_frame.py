@@ -13,9 +13,9 @@ from PIL import Image
 from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.dataparsers.carla_mvs import CarlaMVSDataParserConfig
 from nerfseg_ns.geometry.depth import median_depth
+from nerfseg_ns.geometry.depth_rays import MANY_VIEWS, MAX_VIEWS, choose_views, find_depth_rays
 from nerfseg_ns.geometry.grid import GridGeometryConfig
 from nerfseg_ns.geometry.scene_frame import SceneFrame
-from nerfseg_ns.geometry.sparse_points import MANY_VIEWS, MAX_VIEWS, choose_views, find_sparse_rays
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.make import make_town
 
@@ -197,7 +197,7 @@ def matched(tmp_path_factory):
     folder = make_town(config, tmp_path_factory.mktemp("matched") / "town")
     outputs = CarlaMVSDataParserConfig(data=folder).setup().get_dataparser_outputs("train")
     dataset = LabelledDataset(outputs)
-    return folder, dataset, find_sparse_rays(dataset)
+    return folder, dataset, find_depth_rays(dataset)
 
 
 def camera_of(cameras: Cameras, origin: torch.Tensor) -> int:
@@ -291,7 +291,7 @@ def test_photos_without_matches_still_give_a_frame(tmp_path, capsys):
     for photo in (folder / "train/rgb").iterdir():
         Image.new("RGB", (24, 24), (90, 90, 90)).save(photo)
     dataset = LabelledDataset(CarlaMVSDataParserConfig(data=folder).setup().get_dataparser_outputs("train"))
-    rays = find_sparse_rays(dataset)
+    rays = find_depth_rays(dataset)
     assert len(rays) == 0
     frame = SceneFrame()
     frame.fit_to_dataset(dataset, rays.points)

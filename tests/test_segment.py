@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.segment.config import SegmentConfig
 from nerfseg_ns.segment.eye_source import what_skill_means
 from nerfseg_ns.segment.pictures import find_pictures
@@ -127,7 +127,7 @@ def test_two_photos_of_one_name_have_maps_of_their_own(ns, scene, tmp_path):
     names = sorted(path.name for path in (tmp_path / "out" / "labels").iterdir())
     assert names == ["IMG_0.png", "IMG_1.png", "IMG_2.png", "IMG_3_jpg.png", "IMG_3_png.png"]
     Image.fromarray(photo(0)).save(scene / "images" / "IMG_0.jpg")
-    with pytest.raises(SceneError, match="2 photos are named IMG_0"):
+    with pytest.raises(UserError, match="2 photos are named IMG_0"):
         find_pictures(scene, "labels")
 
 
@@ -141,7 +141,7 @@ def test_labels_of_photos_that_the_scene_holds_out_are_not_learnt_from(scene):
     pictures, _ = find_pictures(scene, "labels")
     assert [picture.name for picture in pictures if picture.label is not None] == ["IMG_0"] and len(pictures) == 4
     transforms.write_text("[")
-    with pytest.raises(SceneError, match="Cannot read .*transforms.json"):
+    with pytest.raises(UserError, match="Cannot read .*transforms.json"):
         find_pictures(scene, "labels")
 
 
@@ -156,11 +156,11 @@ def test_a_picture_beside_a_town_is_not_taken_for_its_photos(small_town, tmp_pat
 def test_photos_that_cannot_be_mapped_are_told(scene, monkeypatch):
     deep = scene / "images" / "IMG_9.png"
     Image.fromarray(np.full((64, 96), 40_000, dtype=np.uint16)).save(deep)
-    with pytest.raises(SceneError, match="IMG_9.png has more than 8 bits"):
+    with pytest.raises(UserError, match="IMG_9.png has more than 8 bits"):
         find_pictures(scene, "labels")
     deep.unlink()
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(SceneError, match="too large for a photo"):
+    with pytest.raises(UserError, match="too large for a photo"):
         find_pictures(scene, "labels")
 
 
@@ -172,7 +172,7 @@ def test_what_the_eye_is_worth_is_told(ns, scene, tmp_path):
 
 def test_classes_of_a_built_in_palette(scene):
     (scene / "classes.json").unlink()
-    with pytest.raises(SceneError, match="choose --palette among"):
+    with pytest.raises(UserError, match="choose --palette among"):
         find_pictures(scene, "labels")
     assert len(find_pictures(scene, "labels", palette="google-earth")[1]) == 5
 
@@ -181,13 +181,13 @@ def test_what_is_missing_is_told(ns, scene, tmp_path):
     shutil.rmtree(scene / "labels")
     told = segment(ns, scene, tmp_path / "out", fails=True)
     assert "No photo is labelled" in told and not (tmp_path / "out").exists()
-    with pytest.raises(SceneError, match="There is no folder"):
+    with pytest.raises(UserError, match="There is no folder"):
         SegmentConfig().check(tmp_path / "nowhere")
-    with pytest.raises(SceneError, match="No scene is named"):
+    with pytest.raises(UserError, match="No scene is named"):
         SegmentConfig().check(None)
     broken = scene / "images" / "IMG_3.png"
     broken.write_bytes(broken.read_bytes()[:40])
-    with pytest.raises(SceneError, match="Cannot read the photo .*IMG_3.png"):
+    with pytest.raises(UserError, match="Cannot read the photo .*IMG_3.png"):
         find_pictures(scene, "labels")
 
 

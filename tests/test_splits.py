@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nerfseg_ns.dataparsers.splits import Split, split_listed, split_photos
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 
 
 def test_labelled_photos_are_trained_on_and_every_eighth_other_is_held_out():
@@ -46,5 +46,5 @@ def test_without_a_photo_to_hold_out_all_are_in_both_parts():
     ],
 )
 def test_bad_options_of_splitting(options, message):
-    with pytest.raises(SceneError, match=message):
+    with pytest.raises(UserError, match=message):
         split_photos(["a.png", "b.png"], [True, False], **options)

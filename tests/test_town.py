@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from nerfseg_ns.core.indices import evenly_spaced_indices
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.town.cameras import METRES_PER_UNIT, intrinsics, plan_cameras
 from nerfseg_ns.town.classes import Label
 from nerfseg_ns.town.config import TownConfig
@@ -213,7 +213,7 @@ def test_easy_town_is_the_same_town_in_colours_that_give_the_class_away(tmp_path
 
 def test_refuses_a_folder_with_other_files(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(SceneError, match="something else already"):
+    with pytest.raises(UserError, match="something else already"):
         make_town(SMALL, tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert list(tmp_path.parent.glob(f".{tmp_path.name}.*")) == []
@@ -224,7 +224,7 @@ def test_reuses_the_same_town_and_refuses_another(tmp_path: Path) -> None:
     stamp = (scene / "town.json").stat().st_mtime_ns
     assert make_town(SMALL, scene) == scene
     assert (scene / "town.json").stat().st_mtime_ns == stamp
-    with pytest.raises(SceneError, match="something else already"):
+    with pytest.raises(UserError, match="something else already"):
         make_town(replace(SMALL, seed=9), scene)
 
 
@@ -249,7 +249,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Mon
     ],
 )
 def test_bad_options_are_one_clear_error(tmp_path: Path, change: dict, message: str) -> None:
-    with pytest.raises(SceneError, match=message):
+    with pytest.raises(UserError, match=message):
         make_town(replace(SMALL, **change), tmp_path / "scene")
     assert list(tmp_path.iterdir()) == []
 

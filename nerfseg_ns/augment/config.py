@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Tuple
 
-from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.errors import ErrorCollector, UserError
 
 
 @dataclass
@@ -29,21 +29,21 @@ class AugmentConfig:
         """Checks the options.
 
         Raises:
-            SceneError: options make no sense, or the folder holds something.
+            UserError: options make no sense, or the folder holds something.
         """
-        problems = Problems()
+        problems = ErrorCollector()
         if not self.splits:
-            problems.add(SceneError("--splits names nothing; leave it out to take the training photos."))
+            problems.add(UserError("--splits names nothing; leave it out to take the training photos."))
         if len(set(self.splits)) < len(self.splits):
-            problems.add(SceneError(f"--splits {' '.join(self.splits)} names a split twice; once is enough."))
+            problems.add(UserError(f"--splits {' '.join(self.splits)} names a split twice; once is enough."))
         if self.novel_views < 0:
-            problems.add(SceneError(f"--novel-views is {self.novel_views}; the least is 0."))
+            problems.add(UserError(f"--novel-views is {self.novel_views}; the least is 0."))
         if not 0 <= self.min_confidence <= 1:
-            problems.add(SceneError(f"--min-confidence is {self.min_confidence}; wanted is a probability, 0 to 1."))
+            problems.add(UserError(f"--min-confidence is {self.min_confidence}; wanted is a probability, 0 to 1."))
         if not self.load_config.is_file():
-            problems.add(SceneError(f"There is no file {self.load_config}. Name the config.yml of a trained run."))
+            problems.add(UserError(f"There is no file {self.load_config}. Name the config.yml of a trained run."))
         if self.output_dir.exists() and not self.output_dir.is_dir():
-            problems.add(SceneError(f"{self.output_dir} is a file; give another --output-dir."))
+            problems.add(UserError(f"{self.output_dir} is a file; give another --output-dir."))
         if self.output_dir.is_dir() and any(self.output_dir.iterdir()):
-            problems.add(SceneError(f"{self.output_dir} is not empty; give another --output-dir, or remove this one."))
+            problems.add(UserError(f"{self.output_dir} is not empty; give another --output-dir, or remove this one."))
         problems.raise_found()

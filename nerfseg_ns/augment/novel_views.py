@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import minimum_spanning_tree
 from scipy.spatial.distance import cdist
 
 from nerfseg_ns.core.indices import evenly_spaced_indices
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 
 
 @dataclass
@@ -36,11 +36,11 @@ def views_between(cameras: Cameras, count: int) -> List[NovelView]:
         count: of views.
 
     Raises:
-        SceneError: no two photos were taken at different places.
+        UserError: no two photos were taken at different places.
     """
     pairs = neighbours(cameras.camera_to_worlds[..., 3].cpu().numpy())
     if not pairs:
-        raise SceneError("Novel views lie between photos, but no two of them were taken at different places.")
+        raise UserError("Novel views lie between photos, but no two of them were taken at different places.")
     shares = np.full(len(pairs), count // len(pairs))
     shares[evenly_spaced_indices(len(pairs), count % len(pairs))] += 1
     views = []

@@ -24,7 +24,7 @@ def run_augment(config: AugmentConfig) -> Path:
         Its folder.
 
     Raises:
-        SceneError: an option makes no sense, the run cannot be used, or the folder holds something.
+        UserError: an option makes no sense, the run cannot be used, or the folder holds something.
     """
     config.check()
     source = ImageSource(load_run(config.load_config), config)

@@ -26,7 +26,7 @@ class ImageSource:
         config: what is asked for.
 
     Raises:
-        SceneError: there is no room for novel views.
+        UserError: there is no room for novel views.
     """
 
     def __init__(self, pipeline: NerfSegPipeline, config: AugmentConfig) -> None:

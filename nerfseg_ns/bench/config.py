@@ -6,7 +6,7 @@ from typing import Annotated, Dict, Literal, Optional, Tuple
 
 import tyro
 
-from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.errors import ErrorCollector, UserError
 from nerfseg_ns.town.config import TownConfig
 
 Part = Literal["methods", "growth", "quality"]
@@ -95,24 +95,24 @@ class BenchConfig:
         """Checks the bench's own options; the town checks its own.
 
         Raises:
-            SceneError: options make no sense.
+            UserError: options make no sense.
         """
-        problems = Problems()
+        problems = ErrorCollector()
         for name, least in (("rays", 1), ("map_size", 8), ("map_stride", 0), ("rounds", 1), ("nerfseg_labels", 1)):
             if getattr(self, name) < least:
-                problems.add(SceneError(f"--{_option(name)} is {getattr(self, name)}; the least is {least}."))
+                problems.add(UserError(f"--{_option(name)} is {getattr(self, name)}; the least is {least}."))
         for name in ("implicit_steps", "semantic_steps"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
-                problems.add(SceneError(f"--{_option(name)} is {getattr(self, name)}; the least is 1."))
+                problems.add(UserError(f"--{_option(name)} is {getattr(self, name)}; the least is 1."))
         for name in ("round_seconds", "nerfseg_seconds", "quality_seconds"):
             if not getattr(self, name) > 0:
-                problems.add(SceneError(f"--{_option(name)} is {getattr(self, name)}; give seconds above 0."))
+                problems.add(UserError(f"--{_option(name)} is {getattr(self, name)}; give seconds above 0."))
         for name in ("parts", "methods", "growth"):
             if not getattr(self, name):
-                problems.add(SceneError(f"--{_option(name)} names nothing; leave it out to measure everything."))
+                problems.add(UserError(f"--{_option(name)} names nothing; leave it out to measure everything."))
         if self.town.layout != "carla-mvs":
             problems.add(
-                SceneError(f"The bench's town is in the Carla-MVS layout; leave out --town.layout {self.town.layout}.")
+                UserError(f"The bench's town is in the Carla-MVS layout; leave out --town.layout {self.town.layout}.")
             )
         problems.raise_found()
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Dict
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.utils.files import write_text
 
@@ -41,18 +41,18 @@ class BenchFolder:
         """Makes the folder ready.
 
         Raises:
-            SceneError: it holds a finished bench that is not to be replaced, or something else.
+            UserError: it holds a finished bench that is not to be replaced, or something else.
         """
         if self.root.exists() and not self.root.is_dir():
-            raise SceneError(f"The bench's folder {self.root} is a file; give another one with --output-dir.")
+            raise UserError(f"The bench's folder {self.root} is a file; give another one with --output-dir.")
         if self.results.exists():
             if read_results(self.results).get("finished") and not overwrite:
-                raise SceneError(
+                raise UserError(
                     f"{self.root} holds a finished bench. Give another folder with --output-dir, or --overwrite to "
                     "replace it."
                 )
         elif self.root.exists() and any(self.root.iterdir()):
-            raise SceneError(
+            raise UserError(
                 f"The bench was to be written to {self.root}, but there is something else already; give another folder "
                 "with --output-dir."
             )
@@ -69,16 +69,16 @@ def read_results(path: Path) -> Results:
     """Reads a bench.json.
 
     Raises:
-        SceneError: it is missing or is something else.
+        UserError: it is missing or is something else.
     """
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise SceneError(f"Cannot read {path}: {error}. Wanted is the bench.json of a nerfseg bench.") from error
+        raise UserError(f"Cannot read {path}: {error}. Wanted is the bench.json of a nerfseg bench.") from error
     if not isinstance(results, dict) or results.get("generator") != GENERATOR:
-        raise SceneError(f"{path} is not the bench.json of a nerfseg bench.")
+        raise UserError(f"{path} is not the bench.json of a nerfseg bench.")
     if results.get("version") != VERSION:
-        raise SceneError(
+        raise UserError(
             f"{path} is of another version ({results.get('version')}) of the bench than this one ({VERSION}). Measure "
             "again with this one."
         )

@@ -14,7 +14,7 @@ import torch
 from nerfseg_ns.bench.memory import PeakMemory
 from nerfseg_ns.bench.variants import variant_config
 from nerfseg_ns.console.quiet import quiet
-from nerfseg_ns.console.warning_filters import quieten
+from nerfseg_ns.console.warning_filters import filter_warnings
 from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.measurement.timing import seconds_of
 from nerfseg_ns.runs.session import Session
@@ -65,7 +65,7 @@ def measure_alone(task: Task) -> Dict[str, list[float]]:
 
 
 def _measure(task: Task) -> Dict[str, list[float]]:
-    quieten()
+    filter_warnings()
     torch.set_num_threads(task.threads)
     config = variant_config(task.variant, task.scene, task.folder, task.rays)
     memory = PeakMemory(config.machine.device_type)

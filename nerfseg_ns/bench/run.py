@@ -11,7 +11,7 @@ from typing import Any, Dict, Optional
 
 from nerfseg_ns.bench.config import BenchConfig
 from nerfseg_ns.bench.folder import WORK_PREFIX, BenchFolder, Results, read_results
-from nerfseg_ns.console.warning_filters import quieten
+from nerfseg_ns.console.warning_filters import filter_warnings
 from nerfseg_ns.utils.files import write_text, write_whole
 
 
@@ -25,9 +25,9 @@ def run_bench(config: BenchConfig) -> BenchFolder:
         The folder with everything in it.
 
     Raises:
-        SceneError: an option makes no sense, or the folder holds something else.
+        UserError: an option makes no sense, or the folder holds something else.
     """
-    quieten()
+    filter_warnings()
     config.check()
     config, folder = config.resolved(), BenchFolder(config.output_dir)
     before = None if config.compare is None else read_results(config.compare)

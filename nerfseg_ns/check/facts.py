@@ -15,7 +15,7 @@ from PIL import ExifTags, Image
 from nerfseg_ns.check.config import CheckConfig
 from nerfseg_ns.dataparsers.choose import parser_config
 from nerfseg_ns.dataparsers.detect import detect_dataparser
-from nerfseg_ns.errors import Problems
+from nerfseg_ns.errors import ErrorCollector
 from nerfseg_ns.geo.georeference import METADATA_KEY, Georeference
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.labels.label_maps import LabelMaps, count_pixels
@@ -92,11 +92,11 @@ def read_facts(scene: Path, config: CheckConfig) -> SceneFacts:
     """Reads a scene as training does it.
 
     Raises:
-        SceneError: training would fail; holds everything that was found wrong.
+        UserError: training would fail; holds everything that was found wrong.
     """
     name = detect_dataparser(scene)
     parser: DataParser = parser_config(name, scene, config.dataparser_options()).setup()
-    problems, splits = Problems(), []
+    problems, splits = ErrorCollector(), []
     for split in SPLITS:
         with problems.collect():
             outputs = parser.get_dataparser_outputs(split)

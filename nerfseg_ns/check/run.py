@@ -12,7 +12,7 @@ from nerfseg_ns.check.config import CheckConfig
 from nerfseg_ns.check.count_files import count_files
 from nerfseg_ns.check.facts import SceneFacts, SplitFacts, read_facts
 from nerfseg_ns.check.sheet import write_sheet
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.utils.commands import device_type, train_command
 
@@ -25,12 +25,12 @@ def check_scene(scene: Path, config: CheckConfig) -> None:
         config: how it is read and what is left behind.
 
     Raises:
-        SceneError: training would fail; holds everything that was found wrong. Or the contact sheet cannot be written.
+        UserError: training would fail; holds everything that was found wrong. Or the contact sheet cannot be written.
     """
     try:
         with CONSOLE.status("Reading the scene"):
             facts = read_facts(scene, config)
-    except SceneError:
+    except UserError:
         _print_files(scene)
         raise
     _print_scene(scene, facts)
@@ -42,7 +42,7 @@ def check_scene(scene: Path, config: CheckConfig) -> None:
         try:
             write_sheet(facts, config.contact_sheet)
         except (OSError, ValueError) as error:
-            raise SceneError(
+            raise UserError(
                 f"Cannot write the contact sheet {config.contact_sheet}: {error}. Choose another --contact-sheet (a "
                 ".png), or None."
             ) from error

@@ -9,7 +9,7 @@ from typing import Optional, Sequence, Tuple
 import tyro
 
 from nerfseg_ns.compare.methods import DEFAULT, METHODS
-from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.errors import ErrorCollector, UserError
 
 Method = tyro.extras.literal_type_from_choices(METHODS)
 
@@ -53,20 +53,20 @@ class CompareConfig:
             scenes: their folders.
 
         Raises:
-            SceneError: options make no sense, or no scene is named.
+            UserError: options make no sense, or no scene is named.
         """
-        problems = Problems()
+        problems = ErrorCollector()
         if not scenes:
-            problems.add(SceneError("No scene is named; give the folder of at least one."))
+            problems.add(UserError("No scene is named; give the folder of at least one."))
         for name in ("methods", "seeds", "labels"):
             for value, times in Counter(getattr(self, name)).items():
                 if times > 1:
-                    problems.add(SceneError(f"--{name} names {value} {times} times; once is enough."))
+                    problems.add(UserError(f"--{name} names {value} {times} times; once is enough."))
             if not getattr(self, name):
-                problems.add(SceneError(f"--{name} names nothing; leave it out to take its default."))
+                problems.add(UserError(f"--{name} names nothing; leave it out to take its default."))
         for name, value, least in self._numbers():
             if value < least:
-                problems.add(SceneError(f"--{name.replace('_', '-')} is {value}; the least is {least}."))
+                problems.add(UserError(f"--{name.replace('_', '-')} is {value}; the least is {least}."))
         problems.raise_found()
 
     def command(self, scenes: Sequence[Path]) -> str:

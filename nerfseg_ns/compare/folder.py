@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, Optional
 
 from nerfseg_ns.compare.plan import PlannedJob
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.utils.files import write_text
 
 GENERATOR = "nerfseg compare"
@@ -60,12 +60,12 @@ class CompareFolder:
         """Makes the folder ready.
 
         Raises:
-            SceneError: it holds something else.
+            UserError: it holds something else.
         """
         if self.root.exists() and not self.root.is_dir():
-            raise SceneError(f"The comparison's folder {self.root} is a file; give another one with --output-dir.")
+            raise UserError(f"The comparison's folder {self.root} is a file; give another one with --output-dir.")
         if not self.record.exists() and self.root.exists() and any(self.root.iterdir()):
-            raise SceneError(
+            raise UserError(
                 f"The comparison was to be written to {self.root}, but there is something else already; give another "
                 "folder with --output-dir."
             )

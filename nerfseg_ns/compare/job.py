@@ -11,9 +11,9 @@ import torch
 
 from nerfseg_ns.compare.folder import RESULT, VERSION, read_result
 from nerfseg_ns.compare.jobfile import JobFile
-from nerfseg_ns.console.warning_filters import quieten
+from nerfseg_ns.console.warning_filters import filter_warnings
 from nerfseg_ns.core.seeds import seed_everything
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.measurement.machine import machine_facts
 from nerfseg_ns.measurement.resources import peak_memory_bytes
 from nerfseg_ns.measurement.timing import seconds_of
@@ -30,7 +30,7 @@ def run_job(job: JobFile) -> None:
         job: what to do.
 
     Raises:
-        SceneError: the scene cannot be used.
+        UserError: the scene cannot be used.
     """
     torch.set_num_threads(job.threads)
     seed_everything(job.seed)
@@ -51,13 +51,13 @@ def _learn_geometry(job: JobFile, device: str) -> Dict[str, Any]:
 
 def _train_and_examine(job: JobFile, device: str) -> Dict[str, Any]:
     """A method, from its training to its scores."""
-    from nerfseg_ns.compare.contestants import make_contestant
-    from nerfseg_ns.compare.examination import Examination
+    from nerfseg_ns.compare.evaluator import Evaluator
+    from nerfseg_ns.compare.make_method import make_method
 
-    contestant = make_contestant(job.to_job())
-    seconds, _ = seconds_of(contestant.train, device)
-    write_text(Path(job.folder) / CONFIG, contestant.config_text())
-    examination = Examination(contestant, device)
+    method = make_method(job.to_job())
+    seconds, _ = seconds_of(method.train, device)
+    write_text(Path(job.folder) / CONFIG, method.config_text())
+    examination = Evaluator(method, device)
     examination.examine_test_views()
     examination.examine_unlabelled(job.maps_all)
     needs = [read_result(Path(folder))["all_train_seconds"] for folder in (job.stage1, job.maps) if folder is not None]
@@ -66,7 +66,7 @@ def _train_and_examine(job: JobFile, device: str) -> Dict[str, Any]:
         "train_seconds": seconds,
         "all_train_seconds": seconds + sum(needs),
         **examination.result(),
-        "facts": contestant.facts(),
+        "facts": method.facts(),
     }
 
 
@@ -80,10 +80,10 @@ def _costs(device: str) -> Dict[str, Any]:
 
 def main() -> None:
     """Entry point; bad input ends with one message and exit status 1."""
-    quieten()
+    filter_warnings()
     try:
         run_job(JobFile.load(Path(sys.argv[1])))
-    except SceneError as error:
+    except UserError as error:
         sys.exit(f"nerfseg: {error.text()}")
 
 

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Optional
 
-from nerfseg_ns.compare.contestant import Effort, Job
 from nerfseg_ns.compare.folder import UNLABELLED, CompareFolder, read_result
+from nerfseg_ns.compare.method import Job, TrainingBudget
 from nerfseg_ns.compare.methods import METHODS
 from nerfseg_ns.compare.plan import PlannedJob
 from nerfseg_ns.compare.scene import ComparedScene
@@ -27,7 +27,7 @@ class JobFile:
     truth: Optional[str]
     """Folder of labels that methods are scored on, where the scene does not hold views out."""
     seed: int
-    effort: Effort
+    effort: TrainingBudget
     method: Optional[str]
     geometry: Optional[str]
     labels: int
@@ -73,14 +73,14 @@ class JobFile:
     def load(cls, path: Path) -> JobFile:
         """Reads it."""
         content = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**{**content, "effort": Effort(**content["effort"])})
+        return cls(**{**content, "effort": TrainingBudget(**content["effort"])})
 
     def open_scene(self) -> ComparedScene:
         """The scene with the labels that the method may see."""
         return ComparedScene(Path(self.scene), self.labels, self.truth and Path(self.truth))
 
     def to_job(self) -> Job:
-        """What the contestant is told."""
+        """What the method is told."""
         stage1 = None if self.stage1 is None else Path(self.stage1) / read_result(Path(self.stage1))["run"]
         return Job(
             method=self.method,

@@ -8,18 +8,18 @@ from hashlib import sha256
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from nerfseg_ns.compare.config import CompareConfig
-from nerfseg_ns.compare.contestant import Effort
+from nerfseg_ns.compare.method import TrainingBudget
 from nerfseg_ns.compare.methods import GUIDED, MAPS_FROM, METHODS
-from nerfseg_ns.compare.scenes import EnteredScene
+from nerfseg_ns.compare.scenes import SceneInfo
 
 
 @dataclass(frozen=True)
 class PlannedJob:
     """What one process does: a method on a scene, or the stage 1 that methods share."""
 
-    scene: EnteredScene
+    scene: SceneInfo
     seed: int
-    effort: Effort
+    effort: TrainingBudget
     method: Optional[str] = None
     """Its name in METHODS; None for stage 1 of a geometry."""
     geometry: Optional[str] = None
@@ -60,7 +60,7 @@ class PlannedJob:
         return {**options, "info": info, "labels": self.labels, "truth": self.scene.labels, "needs": needs}
 
 
-def plan_jobs(scenes: Sequence[EnteredScene], config: CompareConfig) -> List[PlannedJob]:
+def plan_jobs(scenes: Sequence[SceneInfo], config: CompareConfig) -> List[PlannedJob]:
     """All jobs, each after those that it needs.
 
     Args:
@@ -81,7 +81,7 @@ def plan_jobs(scenes: Sequence[EnteredScene], config: CompareConfig) -> List[Pla
 class _Planner:
     """Plans the jobs on a scene with a seed and a number of labels."""
 
-    scene: EnteredScene
+    scene: SceneInfo
     seed: int
     labels: int
     config: CompareConfig
@@ -104,13 +104,13 @@ class _Planner:
         return learnt_from and self.scene.known[self.labels] < self.scene.unlabelled[self.labels]
 
     def _add_stage1(self, geometry: str) -> PlannedJob:
-        effort = Effort(implicit_steps=self.config.implicit_steps)
+        effort = TrainingBudget(implicit_steps=self.config.implicit_steps)
         labels = self.labels if geometry in GUIDED else 0
         job = PlannedJob(self.scene, self.seed, effort, geometry=geometry, labels=labels)
         return self.jobs.setdefault(job.name, job)
 
-    def _effort(self, is_cnn: bool) -> Effort:
+    def _effort(self, is_cnn: bool) -> TrainingBudget:
         """What the method reads of it, so that the other options do not make it run again."""
         if is_cnn:
-            return Effort(cnn_epochs=self.config.cnn_epochs)
-        return Effort(self.config.implicit_steps, self.config.semantic_steps)
+            return TrainingBudget(cnn_epochs=self.config.cnn_epochs)
+        return TrainingBudget(self.config.implicit_steps, self.config.semantic_steps)

@@ -11,7 +11,7 @@ from nerfseg_ns.compare.figure import draw
 from nerfseg_ns.compare.folder import CompareFolder, Result
 from nerfseg_ns.compare.plan import PlannedJob
 from nerfseg_ns.compare.results import gather
-from nerfseg_ns.compare.scenes import EnteredScene
+from nerfseg_ns.compare.scenes import SceneInfo
 from nerfseg_ns.compare.sheet import write_sheet
 from nerfseg_ns.compare.table import tables, values
 from nerfseg_ns.measurement.machine import describe_machine
@@ -31,7 +31,7 @@ class Report:
     def __init__(
         self,
         folder: CompareFolder,
-        scenes: Sequence[EnteredScene],
+        scenes: Sequence[SceneInfo],
         jobs: Sequence[PlannedJob],
         config: CompareConfig,
     ) -> None:

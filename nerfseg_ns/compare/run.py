@@ -12,12 +12,12 @@ from typing import Dict, List, Sequence, Tuple
 
 from nerfseg_ns.compare.config import CompareConfig
 from nerfseg_ns.compare.folder import CompareFolder
+from nerfseg_ns.compare.formatting import counted
 from nerfseg_ns.compare.plan import PlannedJob, plan_jobs
 from nerfseg_ns.compare.report import Report
 from nerfseg_ns.compare.scenes import enter_scenes
 from nerfseg_ns.compare.schedule import Schedule, unfinished
-from nerfseg_ns.compare.words import counted
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.utils.commands import device_type
 
 
@@ -32,7 +32,7 @@ def run_compare(scenes: Sequence[Path], config: CompareConfig) -> Dict[str, str]
         Names of the jobs that failed, with the reason.
 
     Raises:
-        SceneError: an option makes no sense, a scene cannot be used, or the folder holds something else.
+        UserError: an option makes no sense, a scene cannot be used, or the folder holds something else.
     """
     config.check(scenes)
     entered, folder = enter_scenes(scenes, config), CompareFolder(config.output_dir)
@@ -51,7 +51,7 @@ def run_compare(scenes: Sequence[Path], config: CompareConfig) -> Dict[str, str]
 
 def _require_some(folder: CompareFolder, jobs: Sequence[PlannedJob]) -> None:
     if all(folder.result(job) is None for job in jobs):
-        raise SceneError(
+        raise UserError(
             f"There is nothing to draw: no job of this comparison is finished in {folder.root}. Name its folder with "
             "--output-dir, and the scenes and options that it was made with."
         )

@@ -16,7 +16,7 @@ from PIL import Image
 from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.dataparsers.choose import parser_config
 from nerfseg_ns.dataparsers.detect import detect_dataparser
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.labels.find import FORMS, find_labels
 from nerfseg_ns.labels.label_maps import LabelMaps, prepare_labels
@@ -43,7 +43,7 @@ class ComparedScene:
             None to score them on the labelled views that the scene holds out.
 
     Raises:
-        SceneError: the scene is not usable, has not so many labelled photos, or there is nothing to score on.
+        UserError: the scene is not usable, has not so many labelled photos, or there is nothing to score on.
     """
 
     def __init__(self, folder: Path, num_labelled: int = 0, truth: Optional[Path] = None) -> None:
@@ -90,14 +90,14 @@ class ComparedScene:
         """Positions, in the test split, of the views that are scored: the labelled ones.
 
         Raises:
-            SceneError: there are none, or they are trained on.
+            UserError: there are none, or they are trained on.
         """
         views = [*self.test.label_maps.labelled]
         photos, maps = self._outputs.image_filenames, self._outputs.metadata["semantics"]
         labelled = {photos[view] for view in maps.labelled}  # whatever number of them is learnt from
         held_out = [view for view in views if self.test.image_filenames[view] not in labelled]
         if not held_out:
-            raise SceneError(self._nothing_to_score())
+            raise UserError(self._nothing_to_score())
         return held_out
 
     def _nothing_to_score(self) -> str:
@@ -147,10 +147,10 @@ def _read_truth(folder: Path, photos: List[Path], table: ClassTable) -> LabelMap
     """The labels of photos that methods are scored on.
 
     Raises:
-        SceneError: there is no such folder, or its labels are none of these photos.
+        UserError: there is no such folder, or its labels are none of these photos.
     """
     if not folder.is_dir():
-        raise SceneError(f"There is no folder {folder}, in which the labels to score on were sought.")
+        raise UserError(f"There is no folder {folder}, in which the labels to score on were sought.")
     sizes = []
     for path in photos:
         with Image.open(path) as file:
@@ -167,7 +167,7 @@ def require_scene(folder: Path, truth: Optional[Path] = None) -> ComparedScene:
         truth: as for `ComparedScene`.
 
     Raises:
-        SceneError: it cannot be compared on.
+        UserError: it cannot be compared on.
     """
     scene = ComparedScene(folder, truth=truth)
     _ = scene.train, scene.test_views

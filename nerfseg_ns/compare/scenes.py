@@ -12,13 +12,13 @@ from nerfseg_ns.compare.config import CompareConfig
 from nerfseg_ns.compare.methods import METHODS
 from nerfseg_ns.compare.scene import ComparedScene, require_scene
 from nerfseg_ns.data.dataset import LabelledDataset
-from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.errors import ErrorCollector, UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.labels.label_maps import count_pixels
 
 
 @dataclass(frozen=True)
-class EnteredScene:
+class SceneInfo:
     """What planning has to know of a scene."""
 
     name: str
@@ -38,25 +38,23 @@ class EnteredScene:
     """Those of them whose true labels are known all the same."""
 
 
-def enter_scenes(folders: Sequence[Path], config: CompareConfig) -> List[EnteredScene]:
+def enter_scenes(folders: Sequence[Path], config: CompareConfig) -> List[SceneInfo]:
     """Reads and checks the scenes.
 
     Raises:
-        SceneError: all that is wrong: a scene cannot be read or holds no labels out, has fewer labels than asked for or
+        UserError: all that is wrong: a scene cannot be read or holds no labels out, has fewer labels than asked for or
             no photos for a method's extra labels, or two have one name.
     """
-    problems = Problems()
+    problems = ErrorCollector()
     scenes = problems.each(lambda folder: _enter(folder, config), folders)
     for name, times in Counter(_name(folder) for folder in folders).items():
         if times > 1:
-            problems.add(
-                SceneError(f"{times} scenes are called {name}; scenes are told apart by their folders' names.")
-            )
+            problems.add(UserError(f"{times} scenes are called {name}; scenes are told apart by their folders' names."))
     problems.raise_found()
     return scenes
 
 
-def _enter(folder: Path, config: CompareConfig) -> EnteredScene:
+def _enter(folder: Path, config: CompareConfig) -> SceneInfo:
     truth = config.truth and (config.truth.expanduser() / _name(folder)).resolve()
     scene = require_scene(folder, truth)
     _check_truth(scene)
@@ -67,7 +65,7 @@ def _enter(folder: Path, config: CompareConfig) -> EnteredScene:
         with_count = ComparedScene(folder, count, truth)
         unlabelled[count] = len(with_count.train) - len(with_count.labelled_views)
         known[count] = len(with_count.propagated_views)
-    entered = EnteredScene(
+    entered = SceneInfo(
         name=_name(folder),
         folder=folder.resolve(),
         truth=truth,
@@ -92,18 +90,18 @@ def _check_truth(scene: ComparedScene) -> None:
     pixels = count_pixels([maps.labels[view] for view in scene.test_views], maps.table)
     if pixels[:, :IGNORE_INDEX].sum() == 0:
         place = f"held-out labels of {scene.folder}" if scene.truth is None else f"labels in {scene.truth}"
-        raise SceneError(f"The {place} label not one pixel: there is nothing to score on.")
+        raise UserError(f"The {place} label not one pixel: there is nothing to score on.")
 
 
 def _check_counts(folder: Path, labelled: int, counts: Sequence[int]) -> None:
     for count in counts:
         if count > labelled:
-            raise SceneError(f"--labels asks for {count} labelled photos, but {folder} has {labelled}.")
+            raise UserError(f"--labels asks for {count} labelled photos, but {folder} has {labelled}.")
         if count == labelled and 0 in counts:
-            raise SceneError(f"--labels 0 and {count} are the same in {folder}, which has {count} labelled photos.")
+            raise UserError(f"--labels 0 and {count} are the same in {folder}, which has {count} labelled photos.")
 
 
-def _check_extras(scene: EnteredScene, config: CompareConfig) -> None:
+def _check_extras(scene: SceneInfo, config: CompareConfig) -> None:
     """Networks that are given more labels need photos for them."""
     sources = {
         "maps": (scene.unlabelled, "unlabelled training photos"),
@@ -112,7 +110,7 @@ def _check_extras(scene: EnteredScene, config: CompareConfig) -> None:
     for method in config.methods:
         available, what = sources.get(METHODS[method].extra, ({}, ""))
         if not all(available.values()):
-            raise SceneError(
+            raise UserError(
                 f"{method} needs {what}, of which {scene.name} has none. Leave it out of --methods, or compare it on "
                 "another scene."
             )

@@ -15,7 +15,7 @@ from nerfseg_ns.compare.methods import METHODS
 from nerfseg_ns.compare.plan import PlannedJob
 from nerfseg_ns.compare.results import Comparison, Line
 from nerfseg_ns.compare.scene import ComparedScene, LabelledImage
-from nerfseg_ns.compare.scenes import EnteredScene
+from nerfseg_ns.compare.scenes import SceneInfo
 from nerfseg_ns.core.indices import evenly_spaced_indices
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.pictures.label_colours import colour_labels
@@ -34,7 +34,7 @@ Column = List[Image.Image]
 """A tile for each view."""
 
 
-def write_sheet(folder: CompareFolder, scene: EnteredScene, jobs: Sequence[PlannedJob], comparison: Comparison) -> None:
+def write_sheet(folder: CompareFolder, scene: SceneInfo, jobs: Sequence[PlannedJob], comparison: Comparison) -> None:
     """Writes the sheet of a scene; columns are those methods that are finished on it, with the first of the seeds.
 
     Args:
@@ -59,7 +59,7 @@ def write_sheet(folder: CompareFolder, scene: EnteredScene, jobs: Sequence[Plann
 
 
 def _first_job(
-    folder: CompareFolder, scene: EnteredScene, jobs: Sequence[PlannedJob], line: Line, labels: int
+    folder: CompareFolder, scene: SceneInfo, jobs: Sequence[PlannedJob], line: Line, labels: int
 ) -> Optional[PlannedJob]:
     """The line's finished job on the scene with the first seed that there is one of."""
     fitting = [job for job in jobs if (job.scene.name, job.method, job.labels) == (scene.name, line[0], labels)]

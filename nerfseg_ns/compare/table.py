@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import Callable, List, Optional
 
+from nerfseg_ns.compare.formatting import counted
 from nerfseg_ns.compare.methods import METHODS
 from nerfseg_ns.compare.results import CLASS_PREFIX, UNLABELLED, Comparison, Line, Row, Spread
-from nerfseg_ns.compare.words import counted
 from nerfseg_ns.measurement.units import amount
 from nerfseg_ns.utils.markdown import markdown_table
 

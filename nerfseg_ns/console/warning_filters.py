@@ -9,7 +9,7 @@ ON_IMPORT = "ignore::FutureWarning"
 """For the processes that are started: they import before they can be told."""
 
 
-def quieten() -> None:
+def filter_warnings() -> None:
     """Silences what torch and nerfstudio warn of in their own code, unless warnings were asked for."""
     if all(option == ON_IMPORT for option in sys.warnoptions):
         warnings.filterwarnings("ignore", module=OTHERS)

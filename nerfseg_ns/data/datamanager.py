@@ -18,12 +18,12 @@ from torch import Tensor
 from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.data.guided_sampler import GuidedPixelSampler
-from nerfseg_ns.data.labelled_crops import LabelledCrops
+from nerfseg_ns.data.patch_sampler import PatchSampler
 from nerfseg_ns.data.photo_cache import PhotoCache
 from nerfseg_ns.data.pixel_sampler import StagedPixelSamplerConfig
 from nerfseg_ns.data.semantic_batches import SemanticBatches
 from nerfseg_ns.dataparsers.carla_mvs import CarlaMVSDataParserConfig
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.labels.label_maps import LabelMaps
 from nerfseg_ns.semantics.batch import SemanticBatch
@@ -122,11 +122,11 @@ class LabelledDataManager(VanillaDataManager[LabelledDataset]):
             labelled = dataset.label_maps.labelled if stage is Stage.SEMANTIC else ()
             getattr(self, f"{prefix}_image_dataloader").draw_from(labelled or range(len(dataset)))
 
-    def labelled_crops(self, count: int, size: int) -> LabelledCrops:
+    def patch_sampler(self, count: int, size: int) -> PatchSampler:
         """What draws so many pieces of labelled photos at a time, for stage 2."""
         sampler = self._get_pixel_sampler(self.train_dataset, count)
         sampler.set_stage(Stage.SEMANTIC)
-        return LabelledCrops(self.train_dataset, self.iter_train_image_dataloader, sampler, size)
+        return PatchSampler(self.train_dataset, self.iter_train_image_dataloader, sampler, size)
 
     def describe_labels(self) -> str:
         """What labels there are, in a line."""
@@ -144,12 +144,12 @@ class LabelledDataManager(VanillaDataManager[LabelledDataset]):
             other: of the same folder, read later.
 
         Raises:
-            SceneError: a photo stands elsewhere in it, as after photos were added to the scene.
+            UserError: a photo stands elsewhere in it, as after photos were added to the scene.
         """
         before, now = self._poses(), other._poses()
         common = before.keys() & now.keys()
         if not common or any(not torch.equal(before[photo], now[photo]) for photo in common):
-            raise SceneError(
+            raise UserError(
                 f"The photos of {self.config.dataparser.data} have other poses than when training began, as after "
                 "photos were added or taken away. Learn the scene anew: end this training and start it again."
             )

@@ -11,7 +11,7 @@ from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.data.utils.data_utils import get_image_mask_tensor_from_path
 from torch import Tensor
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.labels.label_maps import LabelMaps
 
@@ -27,7 +27,7 @@ class LabelledDataset(InputDataset):
     nerfstudio's own SemanticDataset knows no unlabelled view, always gives a mask and takes colour labels for indices.
 
     Raises:
-        SceneError: the dataparser gives no `LabelMaps` as `metadata["semantics"]`.
+        UserError: the dataparser gives no `LabelMaps` as `metadata["semantics"]`.
     """
 
     exclude_batch_keys_from_device = [*InputDataset.exclude_batch_keys_from_device, "semantics"]
@@ -36,7 +36,7 @@ class LabelledDataset(InputDataset):
         super().__init__(dataparser_outputs, scale_factor)
         self._kept_labels: dict[int, UInt8[Tensor, "height width 1"]] = {}
         if not isinstance(self.metadata.get("semantics"), LabelMaps):
-            raise SceneError(
+            raise UserError(
                 "This dataparser reads no label maps. Choose one that does: carla-mvs-data or labelled-photos-data."
             )
 
@@ -50,7 +50,7 @@ class LabelledDataset(InputDataset):
         try:
             image = super().get_numpy_image(image_idx)
         except OSError as error:
-            raise SceneError(f"Cannot read the photo {self.image_filenames[image_idx]}: {error}") from error
+            raise UserError(f"Cannot read the photo {self.image_filenames[image_idx]}: {error}") from error
         return image if self._dataparser_outputs.alpha_color is not None else image[..., :3]
 
     def get_bytes(self, image_idx: int) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ import torch
 
 from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.data.pixel_sampler import StagedPixelSampler, StagedPixelSamplerConfig
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 
 
 @dataclass
@@ -32,7 +32,7 @@ class GuidedPixelSampler(StagedPixelSampler):
         is_guided: labels take part in stage 1.
 
     Raises:
-        SceneError: the share is none.
+        UserError: the share is none.
     """
 
     config: GuidedPixelSamplerConfig
@@ -41,7 +41,7 @@ class GuidedPixelSampler(StagedPixelSampler):
     def __init__(self, config: GuidedPixelSamplerConfig, **kwargs) -> None:
         super().__init__(config, **kwargs)
         if not 0 <= config.labelled_share < 1:
-            raise SceneError(
+            raise UserError(
                 f"pipeline.datamanager.pixel-sampler.labelled-share is {config.labelled_share}; give a share from 0 to "
                 "below 1."
             )

@@ -15,7 +15,7 @@ from rich.progress import track
 from torch import Tensor
 
 from nerfseg_ns.data.dataset import LabelledDataset
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 
 MAX_THREADS = 16
 
@@ -78,7 +78,7 @@ class PhotoCache:
             lists where the photos' sizes differ. `image_idx`: the photos' positions in the dataset.
 
         Raises:
-            SceneError: a photo, its mask or its labels cannot be read.
+            UserError: a photo, its mask or its labels cannot be read.
         """
         if self._batch is None or self._is_used_up():
             self._batch = None  # makes room first
@@ -118,7 +118,7 @@ class PhotoCache:
     def _put(self, room: Tensor | list[Tensor], position: int, value: Tensor, views: Sequence[int]) -> None:
         if isinstance(room, Tensor) and room[position].shape != value.shape:
             photo, first = (self.dataset.image_filenames[view] for view in (views[position], views[0]))
-            raise SceneError(
+            raise UserError(
                 f"{photo} is {value.shape[1]} x {value.shape[0]} pixels as loaded, {first} {room.shape[2]} x "
                 f"{room.shape[1]}, but their cameras have one size. Bring the photos to their cameras' size."
             )

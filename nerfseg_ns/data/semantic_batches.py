@@ -7,15 +7,15 @@ from typing import Callable, Dict, Optional, Protocol, Tuple
 
 from torch import Tensor
 
-from nerfseg_ns.data.labelled_crops import LabelledCrops
+from nerfseg_ns.data.patch_sampler import PatchSampler
 from nerfseg_ns.semantics.batch import CROP_LABELS, TAUGHT_LABELS, SemanticBatch
-from nerfseg_ns.semantics.frozen_rays import FrozenRays
+from nerfseg_ns.semantics.cached_rays import CachedRays
 
 
 class RaySource(Protocol):
     """Where labelled rays come from."""
 
-    def draw(self, count: int) -> FrozenRays:
+    def draw(self, count: int) -> CachedRays:
         """At most so many rays, at random, in single precision."""
 
 
@@ -25,12 +25,12 @@ class SemanticBatches:
 
     rays: RaySource
     """With the user's labels."""
-    crops: Optional[LabelledCrops] = None
+    crops: Optional[PatchSampler] = None
     """Pieces of labelled photos, for a model that looks at pixels together."""
     crops_seed: int = 0
     """Number of the pieces of step 0. With those of the later steps a run that is resumed goes on as if it had not been
     interrupted, and processes that train together have the same ones."""
-    taught: Optional[Callable[[int], FrozenRays]] = None
+    taught: Optional[Callable[[int], CachedRays]] = None
     """Gives so many rays, mostly with labels of the eye's; None unless it teaches."""
 
     def draw(self, count: int, step: int) -> Tuple[SemanticBatch, Dict[str, Tensor]]:

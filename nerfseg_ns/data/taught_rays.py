@@ -15,12 +15,12 @@ from torch import Tensor
 
 from nerfseg_ns.core.indices import evenly_spaced_indices
 from nerfseg_ns.data.dataset import LabelledDataset
-from nerfseg_ns.data.labelled_rays import half_precision, single_precision
-from nerfseg_ns.semantics.frozen_rays import FrozenRays
+from nerfseg_ns.data.ray_cache import half_precision, single_precision
+from nerfseg_ns.semantics.cached_rays import CachedRays
 from nerfseg_ns.semantics.opinions import opinion
 from nerfseg_ns.semantics.taught_field import concatenate
 
-Freeze = Callable[[RayBundle, Dict[str, Tensor]], FrozenRays]
+Freeze = Callable[[RayBundle, Dict[str, Tensor]], CachedRays]
 See = Callable[[Float[Tensor, "height width 3"]], Float[Tensor, "height width classes"]]
 
 
@@ -28,7 +28,7 @@ See = Callable[[Float[Tensor, "height width 3"]], Float[Tensor, "height width cl
 class SceneRays:
     """Rays through random pixels of unlabelled photos, whose geometry is frozen."""
 
-    rays: FrozenRays
+    rays: CachedRays
     """In half precision; their labels mean nothing yet."""
     seen: Optional[Float[Tensor, "rays classes"]]
     """Logarithms of what the eye says of their pixels, where it looked."""
@@ -70,7 +70,7 @@ class SceneRays:
             return None
         return cls(concatenate(parts), opinion(torch.cat(seen).log()) if see is not None else None)
 
-    def taught(self, more: Float[Tensor, "rays classes"], min_confidence: float) -> Optional[FrozenRays]:
+    def taught(self, more: Float[Tensor, "rays classes"], min_confidence: float) -> Optional[CachedRays]:
         """The rays with the labels that the eye gives them, without those that are not sure.
 
         Args:
@@ -90,13 +90,13 @@ class SceneRays:
 class TaughtRays:
     """Draws rays: a share with the user's labels, the others with the eye's."""
 
-    kept: FrozenRays
+    kept: CachedRays
     """With the eye's labels, in half precision."""
-    draw_labelled: Callable[[int], FrozenRays]
+    draw_labelled: Callable[[int], CachedRays]
     """Gives so many rays with the user's, in single precision."""
     own_share: float
 
-    def draw(self, count: int) -> FrozenRays:
+    def draw(self, count: int) -> CachedRays:
         """So many rays, at random, in single precision."""
         own = round(self.own_share * count)
         chosen = torch.randint(len(self.kept), (count - own,), device=self.kept.labels.device)

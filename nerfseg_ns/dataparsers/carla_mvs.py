@@ -26,7 +26,7 @@ from nerfstudio.data.scene_box import SceneBox
 from nerfseg_ns.dataparsers.detect import detect_dataparser
 from nerfseg_ns.dataparsers.photo_file import PHOTO_MODES
 from nerfseg_ns.dataparsers.posed_tree import INDEX_MODES, SPLIT_FOLDERS, View, check_scene, read_views
-from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.errors import ErrorCollector, UserError
 from nerfseg_ns.labels.classes import ClassTable
 from nerfseg_ns.labels.find import FORMS, find_labels, open_label
 from nerfseg_ns.labels.label_maps import LabelMaps, require_labelled_pixels, resolve_labels
@@ -84,14 +84,14 @@ class CarlaMVS(DataParser):
             Photos, cameras and, as `metadata["semantics"]`, `LabelMaps`. A view without a label file is unlabelled.
 
         Raises:
-            SceneError: the scene is not usable; the message says where and what to do.
+            UserError: the scene is not usable; the message says where and what to do.
         """
         if self._scene is None:
             self._scene = _read_scene(self.config)
         scene = self._scene
         folder = next((name for name in _FOLDERS_OF_SPLIT[split] if name in scene.views), None)
         if folder is None:
-            raise SceneError(
+            raise UserError(
                 f"{self.config.data} has neither validation/ nor test/: put some of the photos there, with pose/ and "
                 "intrinsics/ as in train/. They need no labels."
             )
@@ -117,7 +117,7 @@ class _Scene:
 
 def _read_scene(config: CarlaMVSDataParserConfig) -> _Scene:
     views = _read_tree(config.data)
-    problems = Problems()
+    problems = ErrorCollector()
     with problems.collect():
         check_scene([view for split in views.values() for view in split])
     with problems.collect():
@@ -131,7 +131,7 @@ def _read_labels(
 ) -> tuple[ClassTable, dict[str, list[PhotoLabel | None]]]:
     """Finds and checks the labels of all splits."""
     if config.labels_data is None:
-        problems, found = Problems(), {}
+        problems, found = ErrorCollector(), {}
         for name, split in views.items():
             with problems.collect():
                 folder = config.data / name / config.label_folder
@@ -143,7 +143,7 @@ def _read_labels(
     if not any(found["train"]):
         where = config.labels_data or config.data
         folder = Path("train") / (config.label_folder if config.labels_data is None else "rgb")
-        raise SceneError(
+        raise UserError(
             f"No training view is labelled: sought were {FORMS} in {where / folder}, for each labelled view one with "
             "the file name of its photo. Label at least one view (data.label-folder is the folder's name)."
         )
@@ -159,11 +159,11 @@ def _read_labels(
 def _read_tree(data: Path, modes: Sequence[str] = PHOTO_MODES) -> dict[str, list[View]]:
     """Reads all splits that a tree has, train at least."""
     if not (data / "train").is_dir():
-        raise SceneError(
+        raise UserError(
             f"There is no folder {data / 'train'}: a scene in the Carla-MVS layout has train/, validation/ and test/, "
             f"each with rgb/, pose/ and intrinsics/. {_other_layout(data)}"
         )
-    problems, views = Problems(), {}
+    problems, views = ErrorCollector(), {}
     for name in SPLIT_FOLDERS:
         if (data / name).is_dir():
             with problems.collect():
@@ -176,7 +176,7 @@ def _other_layout(data: Path) -> str:
     """What to do with a folder that is no tree: this dataparser is the one that is taken where none is named."""
     try:
         name = detect_dataparser(data)
-    except SceneError:
+    except UserError:
         return "Is --data the scene's own folder?"
     return f"This looks like a scene for {name}: name it, as in ns-train nerfseg-fast {name} --data {data}"
 
@@ -193,9 +193,9 @@ def _labels_of_second_tree(
     """Finds each view's label file in the stage-2 tree.
 
     Raises:
-        SceneError: a view of the stage-2 tree is not in the same split of the stage-1 tree, or has another pose there.
+        UserError: a view of the stage-2 tree is not in the same split of the stage-1 tree, or has another pose there.
     """
-    problems = Problems()
+    problems = ErrorCollector()
     found: dict[str, list[PhotoLabel | None]] = {name: [None] * len(split) for name, split in views.items()}
     for name, labelled in _read_tree(labels_data, INDEX_MODES).items():
         position = {view.photo.stem: index for index, view in enumerate(views.get(name, []))}
@@ -203,7 +203,7 @@ def _labels_of_second_tree(
             with problems.collect():
                 index = position.get(view.photo.stem)
                 if index is None:
-                    raise SceneError(
+                    raise UserError(
                         f"{view.photo} has no photo {view.photo.stem} in {data / name / 'rgb'}: a labelled view has "
                         "the same file stem, in the same split, in both trees."
                     )
@@ -216,7 +216,7 @@ def _labels_of_second_tree(
 def _check_same_pose(view: View, photo_view: View) -> None:
     difference = np.abs(view.camera_to_world - photo_view.camera_to_world).max()
     if difference > _SAME_POSE:
-        raise SceneError(
+        raise UserError(
             f"{view.pose_file} and {photo_view.pose_file} differ by {difference:.2g}: the view {view.photo.stem} is "
             "not the same in both trees. Do they belong to one scene, with one scale?"
         )

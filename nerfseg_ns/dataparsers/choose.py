@@ -9,7 +9,7 @@ from typing import Any
 from nerfstudio.data.dataparsers.base_dataparser import DataParserConfig
 
 from nerfseg_ns.dataparsers.specifications import SPECIFICATIONS
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 
 
 def parser_config(name: str, scene: Path, options: Mapping[str, Any]) -> DataParserConfig:
@@ -21,10 +21,10 @@ def parser_config(name: str, scene: Path, options: Mapping[str, Any]) -> DataPar
         options: by the names of the config's fields.
 
     Raises:
-        SceneError: the dataparser has not an option that is given.
+        UserError: the dataparser has not an option that is given.
     """
     kind = type(SPECIFICATIONS[name].config)
     for key in options:
         if not hasattr(kind, key):
-            raise SceneError(f"--{key.replace('_', '-')} is no option of {name}, which {scene} is for. Leave it out.")
+            raise UserError(f"--{key.replace('_', '-')} is no option of {name}, which {scene} is for. Leave it out.")
     return kind(data=scene, **options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 
 CARLA_MVS, GOOGLE_EARTH, LABELLED_PHOTOS = "carla-mvs-data", "google-earth-data", "labelled-photos-data"
 
@@ -26,10 +26,10 @@ def detect_dataparser(scene: Path) -> str:
         scene: the scene's folder, or its transforms.json.
 
     Raises:
-        SceneError: there is no such folder, or no scene in it that any dataparser knows.
+        UserError: there is no such folder, or no scene in it that any dataparser knows.
     """
     if not scene.exists():
-        raise SceneError(f"There is no folder {scene}. Name the folder of a scene.")
+        raise UserError(f"There is no folder {scene}. Name the folder of a scene.")
     if scene.is_file():
         return _of_json(scene)
     if (scene / "transforms.json").exists() or find_colmap(scene) is not None:
@@ -38,7 +38,7 @@ def detect_dataparser(scene: Path) -> str:
         return CARLA_MVS
     if any(is_track(path) for path in sorted(scene.glob("*.json"))):
         return GOOGLE_EARTH
-    raise SceneError(
+    raise UserError(
         f"{scene} is no scene: sought were transforms.json or a COLMAP model (own photos; nerfseg photos makes one "
         "from plain photos), train/ with rgb/, pose/ and intrinsics/ (Carla-MVS layout), or a JSON with cameraFrames "
         "(Earth Studio's 3D tracking data). Is it the scene's own folder?"
@@ -47,7 +47,7 @@ def detect_dataparser(scene: Path) -> str:
 
 def _of_json(file: Path) -> str:
     if file.suffix != ".json":
-        raise SceneError(f"{file} is a file; name the folder of the scene.")
+        raise UserError(f"{file} is a file; name the folder of the scene.")
     return GOOGLE_EARTH if is_track(file) else LABELLED_PHOTOS
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nerfseg_ns.dataparsers.detect import is_track
 from nerfseg_ns.dataparsers.photo_file import PHOTO_SUFFIXES
-from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.errors import ErrorCollector, UserError
 
 TEST_LIST = "test.txt"
 """Names the frames to hold out, one a line."""
@@ -27,12 +27,12 @@ def find_tracking_file(data: Path) -> Path:
         data: the scene's folder, or the JSON itself.
 
     Raises:
-        SceneError: there is none, or there are several.
+        UserError: there is none, or there are several.
     """
     if data.is_file():
         return data
     if not data.is_dir():
-        raise SceneError(f"There is no folder {data}; --data is the folder with Earth Studio's tracking JSON.")
+        raise UserError(f"There is no folder {data}; --data is the folder with Earth Studio's tracking JSON.")
     candidates = sorted(path for path in data.glob("*.json") if path.name != _CLASSES and not path.name.startswith("."))
     if len(candidates) > 1:  # only then are they read twice
         candidates = [path for path in candidates if is_track(path)] or candidates
@@ -41,9 +41,9 @@ def find_tracking_file(data: Path) -> Path:
     wanted = f"{data} is to hold one JSON with Earth Studio's 3D tracking data, beside {_CLASSES}"
     if not candidates:
         found = sorted(path.name for path in data.iterdir())
-        raise SceneError(f"{wanted}; there is none among {', '.join(found[:10]) or 'no files at all'}.")
+        raise UserError(f"{wanted}; there is none among {', '.join(found[:10]) or 'no files at all'}.")
     names = ", ".join(path.name for path in candidates)
-    raise SceneError(f"{wanted}; found were {names}. Give the right one as --data, or move the others out.")
+    raise UserError(f"{wanted}; found were {names}. Give the right one as --data, or move the others out.")
 
 
 def find_frames(folder: Path) -> list[Path]:
@@ -53,21 +53,21 @@ def find_frames(folder: Path) -> list[Path]:
         folder: the scene's.
 
     Raises:
-        SceneError: there are none, or everything that is wrong with their names.
+        UserError: there are none, or everything that is wrong with their names.
     """
     found = {place: files for place in _FOOTAGE if (files := _images(folder / place))} or {".": _images(folder)}
     if len(found) > 1:
         counts = " and ".join(f"{len(files)} in {folder / place}" for place, files in found.items())
-        raise SceneError(f"There are frames in two places, {counts}. Move one of the folders out of the scene.")
+        raise UserError(f"There are frames in two places, {counts}. Move one of the folders out of the scene.")
     ((place, files),) = found.items()
     numbered = [(match, path) for path in files if (match := _NUMBERED.fullmatch(path.stem))]
     if not numbered:
-        raise SceneError(
+        raise UserError(
             f"There are no frames in {folder / _FOOTAGE[0]}, {folder / _FOOTAGE[1]} or {folder}: sought were numbered "
             "images such as NAME_0000.jpeg, as Earth Studio renders them."
         )
     frames = sorted((int(match[2]), path) for match, path in numbered)
-    problems = Problems()
+    problems = ErrorCollector()
     with problems.collect():
         _check_one_name([match[1] for match, _ in numbered], folder / place)
     with problems.collect():
@@ -85,18 +85,18 @@ def check_numbering(frames: list[Path], cameras: int, file: Path) -> None:
         file: the tracking data, for messages.
 
     Raises:
-        SceneError: there are more or fewer frames than cameras, or their numbers do not run from 0 or 1.
+        UserError: there are more or fewer frames than cameras, or their numbers do not run from 0 or 1.
     """
     numbers = [int(_NUMBERED.fullmatch(path.stem)[2]) for path in frames]
     missing = _missing_numbers(numbers)
     if len(frames) != cameras:
-        raise SceneError(
+        raise UserError(
             f"{frames[0].parent} holds {len(frames)} frames ({frames[0].name} to {frames[-1].name}), but {file} has "
             f"{cameras} cameraFrames.{missing} Render all frames of the project that the tracking data was exported "
             "from, and export both again if the project has changed in between."
         )
     if numbers[0] > 1 or missing:
-        raise SceneError(
+        raise UserError(
             f"The frames in {frames[0].parent}, {frames[0].name} to {frames[-1].name}, are not numbered one after the "
             f"other from 0 or 1.{missing} Which camera is whose? Keep the names that Earth Studio gives."
         )
@@ -106,7 +106,7 @@ def read_test_list(folder: Path) -> list[str] | None:
     """File names of the frames to hold out, None where the scene has no such list.
 
     Raises:
-        SceneError: the list cannot be read or names nothing.
+        UserError: the list cannot be read or names nothing.
     """
     path = folder / TEST_LIST
     if not path.exists():
@@ -114,10 +114,10 @@ def read_test_list(folder: Path) -> list[str] | None:
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, ValueError) as error:
-        raise SceneError(f"Cannot read {path}: {error}. Wanted is one frame's name a line.") from error
+        raise UserError(f"Cannot read {path}: {error}. Wanted is one frame's name a line.") from error
     names = [Path(line).name for line in lines if line and not line.startswith("#")]
     if not names:
-        raise SceneError(f"{path} names no frame: write one frame's name a line, or remove the file.")
+        raise UserError(f"{path} names no frame: write one frame's name a line, or remove the file.")
     return names
 
 
@@ -131,13 +131,13 @@ def _check_one_name(names: list[str], folder: Path) -> None:
     counts = Counter(names)
     if len(counts) > 1:
         shown = ", ".join(f"{count} named {name}..." for name, count in list(counts.items())[:5])
-        raise SceneError(f"{folder} holds frames of several renderings: {shown}. Leave those of one.")
+        raise UserError(f"{folder} holds frames of several renderings: {shown}. Leave those of one.")
 
 
 def _check_unique(numbers: list[int], folder: Path) -> None:
     repeated = [number for number, count in Counter(numbers).items() if count > 1]
     if repeated:
-        raise SceneError(f"{folder} holds several frames of the number {repeated[0]}; leave one of each.")
+        raise UserError(f"{folder} holds several frames of the number {repeated[0]}; leave one of each.")
 
 
 def _missing_numbers(numbers: list[int]) -> str:

@@ -13,7 +13,7 @@ from jaxtyping import Float64
 
 from nerfseg_ns.dataparsers.photo_file import photo_size
 from nerfseg_ns.dataparsers.poses import rigid_pose
-from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.errors import ErrorCollector, UserError
 
 _RIGID_TOLERANCE = 1e-2
 """Files of some tools hold few digits."""
@@ -43,7 +43,7 @@ class Frame:
 
 
 def read_frames(
-    meta: dict, folder: Path, where: str, loaded: Callable[[Path], Path], problems: Problems
+    meta: dict, folder: Path, where: str, loaded: Callable[[Path], Path], problems: ErrorCollector
 ) -> list[Frame]:
     """Reads and checks all frames.
 
@@ -62,16 +62,16 @@ def read_frames(
     for stem, count in stems.items():
         if count > 1:
             problems.add(
-                SceneError(f"{count} photos of {where} are named {stem}: labels are found by that name. Rename them.")
+                UserError(f"{count} photos of {where} are named {stem}: labels are found by that name. Rename them.")
             )
     positions = np.array([frame.camera_to_world[:3, 3] for frame in frames]).reshape(-1, 3)
     if len(frames) > 1 and np.ptp(positions, axis=0).max() == 0:
-        problems.add(SceneError(f"All cameras of {where} are at one place: no scene can be learnt from that."))
+        problems.add(UserError(f"All cameras of {where} are at one place: no scene can be learnt from that."))
     return frames
 
 
 def _read_frame(frame: dict, meta: dict, folder: Path, where: str, loaded: Callable[[Path], Path]) -> Frame:
-    problems, name = Problems(), str(frame["file_path"])
+    problems, name = ErrorCollector(), str(frame["file_path"])
     with problems.collect():
         pose = rigid_pose(
             frame["transform_matrix"], f"{where}: the transform_matrix of {name}", _RIGID_TOLERANCE, _REMEDY
@@ -93,11 +93,11 @@ def _check_beside(frame: dict, key: str, folder: Path, where: str) -> None:
     """A file that a frame names beside its photo is there; a mask is an image."""
     path = frame[key]
     if not isinstance(path, str):
-        raise SceneError(f"{where}: the {key} of {frame['file_path']} is {path!r}; wanted is a path as text.")
+        raise UserError(f"{where}: the {key} of {frame['file_path']} is {path!r}; wanted is a path as text.")
     if key == MASK_KEY:
         photo_size(folder / path, MASK_MODES)
     elif key == DEPTH_KEY and not (folder / path).is_file():
-        raise SceneError(f"There is no file {folder / path}, which {where} names as {key} of {frame['file_path']}.")
+        raise UserError(f"There is no file {folder / path}, which {where} names as {key} of {frame['file_path']}.")
 
 
 def _read_intrinsics(frame: dict, meta: dict, where: str) -> dict[str, float]:
@@ -107,19 +107,19 @@ def _read_intrinsics(frame: dict, meta: dict, where: str) -> dict[str, float]:
         where = f"{where}: {frame['file_path']}"
     missing = [key for key, value in values.items() if value is None]
     if missing:
-        raise SceneError(
+        raise UserError(
             f"{where} has no {', '.join(missing)}: the camera's intrinsics, in pixels, stand in each frame or once at "
             "the head of the file (fl_x, fl_y, cx, cy, w, h)."
         )
     try:
         numbers = {key: float(value) for key, value in values.items()}
     except (TypeError, ValueError) as error:
-        raise SceneError(f"{where} has intrinsics that are no numbers: {values}.") from error
+        raise UserError(f"{where} has intrinsics that are no numbers: {values}.") from error
     positive = all(numbers[key] > 0 for key in ("fl_x", "fl_y", "w", "h"))
     if not np.isfinite(list(numbers.values())).all() or not positive:
-        raise SceneError(f"{where} has impossible intrinsics, {values}; wanted are pixels, above 0.")
+        raise UserError(f"{where} has impossible intrinsics, {values}; wanted are pixels, above 0.")
     if not (0 <= numbers["cx"] <= numbers["w"] and 0 <= numbers["cy"] <= numbers["h"]):
-        raise SceneError(
+        raise UserError(
             f"{where} has its principal point at ({numbers['cx']:g}, {numbers['cy']:g}), outside of its "
             f"{numbers['w']:g} x {numbers['h']:g} pixels: intrinsics of another image size?"
         )
@@ -134,7 +134,7 @@ def _check_size(photo: Path, size: tuple[int, int], intrinsics: dict[str, float]
     factor = width / size[0]
     proportional = factor > 1 and abs(height / factor - size[1]) <= 1 + 1e-6
     if is_full or not proportional:
-        raise SceneError(
+        raise UserError(
             f"{photo} is {size[0]} x {size[1]} pixels, but its intrinsics in {where} are for {width} x {height} (w, "
             "h). Resize the photo, or multiply w, h, fl_x, fl_y, cx and cy by the sizes' ratio."
         )

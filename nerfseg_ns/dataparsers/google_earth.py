@@ -27,7 +27,7 @@ from nerfseg_ns.dataparsers.earth_studio_files import (
 from nerfseg_ns.dataparsers.photo_file import photo_size
 from nerfseg_ns.dataparsers.poses import CAMERA_RADIUS
 from nerfseg_ns.dataparsers.splits import Split, split_listed, split_photos
-from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.errors import ErrorCollector, UserError
 from nerfseg_ns.labels.classes import ClassTable
 from nerfseg_ns.labels.find import FORMS, find_labels
 from nerfseg_ns.labels.label_maps import LabelMaps, require_labelled_pixels, resolve_labels
@@ -93,7 +93,7 @@ class GoogleEarth(DataParser):
             Frames, cameras, `LabelMaps` as `metadata["semantics"]` and `metadata["georeference"]`.
 
         Raises:
-            SceneError: the scene is not usable; the message says where and what to do.
+            UserError: the scene is not usable; the message says where and what to do.
         """
         from nerfseg_ns.geo.georeference import METADATA_KEY, Georeference
 
@@ -130,7 +130,7 @@ def _read_scene(config: GoogleEarthDataParserConfig) -> _Scene:
     from nerfseg_ns.geo.earth_studio import load_track
 
     file = find_tracking_file(config.data)
-    problems, track, photos = Problems(), None, []
+    problems, track, photos = ErrorCollector(), None, []
     with problems.collect():
         track = load_track(file)
         _check_flight(track, file)
@@ -157,7 +157,7 @@ def _read_labels(
     label_folder = folder / config.label_folder
     found = find_labels(label_folder, [photo.stem for photo in photos], photos)
     if not any(found):
-        raise SceneError(
+        raise UserError(
             f"No frame is labelled: sought were {FORMS} in {label_folder}, for each labelled frame one with "
             f"its stem, such as {photos[0].stem}. Label at least one frame."
         )
@@ -165,7 +165,7 @@ def _read_labels(
     split = _split(config, folder, photos, labels)
     trained = [labels[index] for index in split.train]
     if not any(trained):
-        raise SceneError(
+        raise UserError(
             f"All labelled frames are listed in {folder / TEST_LIST}: none is left to train on. Take one out of the "
             "list, or label another frame."
         )
@@ -182,15 +182,15 @@ def _split(
         return split_photos(names, labelled, config.eval_mode, config.eval_interval, config.train_split_fraction)
     try:
         return split_listed(names, listed)
-    except SceneError as error:
-        raise SceneError(f"{folder / TEST_LIST}: {error}") from error
+    except UserError as error:
+        raise UserError(f"{folder / TEST_LIST}: {error}") from error
 
 
 def _check_one_size(photos: list[Path], sizes: list[Size]) -> None:
     other = next((index for index, size in enumerate(sizes) if size != sizes[0]), None)
     if other is not None:
         (width, height), (first_width, first_height) = sizes[other], sizes[0]
-        raise SceneError(
+        raise UserError(
             f"{photos[other]} is {width} x {height} pixels, {photos[0]} {first_width} x {first_height}: all frames of "
             "a scene have one size."
         )
@@ -198,13 +198,13 @@ def _check_one_size(photos: list[Path], sizes: list[Size]) -> None:
 
 def _check_flight(track: "Track", file: Path) -> None:
     if np.ptp(track.poses[:, :3, 3], axis=0).max() < _SAME_PLACE:
-        raise SceneError(
+        raise UserError(
             f"All cameras of {file} are at one place: no scene can be learnt from that. Animate the camera's position, "
             "around the place for example."
         )
     farthest, spread = _farthest(track), float(np.ptp(track.poses[:, :3, 3], axis=0).max())
     if farthest > _FAR * spread:
-        raise SceneError(
+        raise UserError(
             f"The cameras of {file} are up to {farthest:.4g} m from the track point, but within {spread:.4g} m of each "
             "other: the scene would be a speck. Move the track point to the middle of what the cameras show."
         )

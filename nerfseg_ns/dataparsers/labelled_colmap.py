@@ -11,7 +11,7 @@ from nerfstudio.data.dataparsers.nerfstudio_dataparser import MAX_AUTO_RESOLUTIO
 
 from nerfseg_ns.dataparsers.labelled_scene import LabelledSceneMixin, LabelledSceneOptions
 from nerfseg_ns.dataparsers.photo_file import photo_size
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 
 _LISTS = {"train": "train_list.txt", "val": "validation_list.txt", "test": "test_list.txt"}
 """nerfstudio's files that list the photos of a split, one name a line."""
@@ -43,9 +43,7 @@ class LabelledColmap(LabelledSceneMixin, ColmapDataParser):
         try:
             meta = self._get_all_images_and_cameras(model)
         except Exception as error:  # whatever the binary reader makes of a broken file
-            raise SceneError(
-                f"Cannot read the COLMAP model {model}: {error!r}. Export it from COLMAP again."
-            ) from error
+            raise UserError(f"Cannot read the COLMAP model {model}: {error!r}. Export it from COLMAP again.") from error
         if self.config.downscale_factor is None:
             self.config.downscale_factor = self._auto_downscale(Path(meta["frames"][0]["file_path"]))
         return model, folder, meta | self._read_lists()
@@ -88,7 +86,7 @@ class LabelledColmap(LabelledSceneMixin, ColmapDataParser):
         wanted = [self.options.data / self.options.images_path / name for name in listed]
         missing = [path for path in wanted if path not in positions]
         if missing:
-            raise SceneError(f"{self.options.data / _LISTS[split]} names {missing[0]}, which the COLMAP model has not.")
+            raise UserError(f"{self.options.data / _LISTS[split]} names {missing[0]}, which the COLMAP model has not.")
         return np.array([positions[path] for path in wanted])
 
     def _outputs_of_all(self, split: str) -> DataparserOutputs:

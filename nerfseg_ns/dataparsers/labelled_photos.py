@@ -19,7 +19,7 @@ from torch import Tensor
 
 from nerfseg_ns.dataparsers.labelled_colmap import LabelledColmap
 from nerfseg_ns.dataparsers.labelled_scene import LabelledSceneMixin, LabelledSceneOptions
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 
 
 @dataclass
@@ -56,7 +56,7 @@ class LabelledPhotos(LabelledSceneMixin, Nerfstudio):
         try:
             return file, file.parent, load_from_json(file)
         except (OSError, ValueError) as error:
-            raise SceneError(
+            raise UserError(
                 f"Cannot read {file}: {error}. --data is a folder with a transforms.json (from nerfseg photos or "
                 "ns-process-data, say) or with a COLMAP model."
             ) from error
@@ -65,7 +65,7 @@ class LabelledPhotos(LabelledSceneMixin, Nerfstudio):
         try:
             return self._get_fname(file_path, folder)
         except OSError as error:  # nerfstudio opens one photo to see how large they are
-            raise SceneError(f"Cannot read the photo {folder / file_path}: {error}") from error
+            raise UserError(f"Cannot read the photo {folder / file_path}: {error}") from error
 
     def _outputs_of_all(self, split: str) -> DataparserOutputs:
         return Nerfstudio._generate_dataparser_outputs(self, split)
@@ -78,7 +78,7 @@ class LabelledPhotos(LabelledSceneMixin, Nerfstudio):
             cloud = trimesh.load(ply_file_path, process=False)
             points = torch.from_numpy(np.array(cloud.vertices, dtype=np.float32)).reshape(-1, 3)
         except (OSError, ValueError, AttributeError, IndexError) as error:
-            raise SceneError(
+            raise UserError(
                 f"Cannot read the sparse points {ply_file_path}: {error}. Correct ply_file_path in transforms.json, "
                 "or do without: --load-3D-points False."
             ) from error

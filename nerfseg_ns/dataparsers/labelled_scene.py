@@ -18,8 +18,8 @@ from nerfseg_ns.dataparsers.detect import COLMAP_FOLDERS, find_colmap
 from nerfseg_ns.dataparsers.frames import Frame, read_frames
 from nerfseg_ns.dataparsers.poses import CAMERA_RADIUS
 from nerfseg_ns.dataparsers.splits import split_photos
-from nerfseg_ns.dataparsers.validate_transforms import check_head, require_frames
-from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.dataparsers.validate_transforms import require_frames, validate_transforms
+from nerfseg_ns.errors import ErrorCollector, UserError
 from nerfseg_ns.geometry.ground_plane import ground_rotation
 from nerfseg_ns.labels.classes import ClassTable
 from nerfseg_ns.labels.find import FORMS, find_labels, open_label
@@ -123,7 +123,7 @@ class LabelledSceneMixin:
             `points3D_rgb`.
 
         Raises:
-            SceneError: the scene is not usable; the message says where and what to do.
+            UserError: the scene is not usable; the message says where and what to do.
         """
         if self._scene is None:
             self._scene = self._read_scene()
@@ -150,9 +150,9 @@ class LabelledSceneMixin:
         """Reads and checks everything but the parent's part."""
         file, folder, meta = self._read_meta()
         require_frames(meta, str(file))
-        problems, local_frame = Problems(), None
+        problems, local_frame = ErrorCollector(), None
         with problems.collect():
-            check_head(meta, str(file))
+            validate_transforms(meta, str(file))
         with problems.collect():
             local_frame = _local_frame(meta, str(file))
         frames = read_frames(meta, folder, str(file), lambda path: self._loaded_photo(path, folder), problems)
@@ -166,7 +166,7 @@ class LabelledSceneMixin:
         self, frames: list[Frame], stems: list[str], folder: Path
     ) -> tuple[ClassTable, dict[Path, PhotoLabel]]:
         """Finds and checks the labels of the frames, which may be fewer than the scene's photos (`stems`)."""
-        problems, found = Problems(), {}
+        problems, found = ErrorCollector(), {}
         label_folder = folder / self.options.label_folder
         photos = [frame.photo for frame in frames]
         with problems.collect():
@@ -179,9 +179,9 @@ class LabelledSceneMixin:
         problems.raise_found()
         labels = [found[photo.stem] for photo in photos]
         if any(found.values()) and not any(labels):
-            raise SceneError()  # nothing to add to what is wrong with the labelled photos
+            raise UserError()  # nothing to add to what is wrong with the labelled photos
         if not any(labels):
-            raise SceneError(
+            raise UserError(
                 f"No photo is labelled: sought were {FORMS} in {label_folder}, for each labelled photo one with the "
                 "photo's stem as its name. Label at least one photo."
             )
@@ -196,7 +196,7 @@ class LabelledSceneMixin:
 
     def _require_labels(self, labels: list[PhotoLabel | None], scene: _Scene) -> None:
         if not any(labels):
-            raise SceneError(
+            raise UserError(
                 f"None of the photos listed for training in {scene.folder} is labelled: sought were {FORMS} in "
                 f"{scene.folder / self.options.label_folder}. List a labelled photo for training too."
             )
@@ -219,9 +219,9 @@ class LabelledSceneMixin:
         try:
             outputs = self._outputs_of_all(split)
         except (AssertionError, KeyError, RuntimeError, ValueError) as error:  # nerfstudio's complaints
-            if isinstance(error, SceneError):
+            if isinstance(error, UserError):
                 raise
-            raise SceneError(f"The scene in {scene.folder} is not usable: {error}") from error
+            raise UserError(f"The scene in {scene.folder} is not usable: {error}") from error
         if ground and not upright:
             _rotate(outputs, ground_rotation(poses, outputs.metadata.get("points3D_xyz")))
         _check_unit_sphere(outputs)
@@ -239,7 +239,7 @@ class LabelledSceneMixin:
 
 def _refuse_second(frame: Frame, other: PhotoLabel | None) -> None:
     if other is not None and other.path != frame.label:
-        raise SceneError(
+        raise UserError(
             f"The photo {frame.photo.stem} has two labels, {other.path} and, as its label_path, {frame.label}: which "
             "one counts? Take one away."
         )
@@ -264,7 +264,7 @@ def _listed_split(meta: dict, split: str) -> str | None:
 def _check_unit_sphere(outputs: DataparserOutputs) -> None:
     distance = float(outputs.cameras.camera_to_worlds[..., 3].norm(dim=-1).max())
     if not distance < 1:  # NaN is not, either
-        raise SceneError(
+        raise UserError(
             f"The farthest camera is {distance:.4g} from the origin, outside the unit sphere, where all cameras must "
             "be: leave auto-scale-poses on, or choose a smaller scale-factor."
         )
@@ -275,7 +275,7 @@ def _keep_georeference(outputs: DataparserOutputs, scene: _Scene) -> None:
     from nerfseg_ns.geo.georeference import METADATA_KEY, Georeference
 
     if "applied_transform" in scene.meta or "applied_scale" in scene.meta:
-        raise SceneError(
+        raise UserError(
             f"The scene in {scene.folder} has a georeference and an applied_transform: a georeferenced scene keeps its "
             "poses in metres, east, north, up. Remove one of them."
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 
 PHOTO_SUFFIXES = (".png", ".jpg", ".jpeg")
 PHOTO_MODES = ("L", "RGB", "RGBA")
@@ -17,24 +17,22 @@ def photo_size(path: Path, modes: Sequence[str] = PHOTO_MODES) -> tuple[int, int
     """Width and height of a photo that can be read to its end.
 
     Raises:
-        SceneError: the file is missing, empty, cut off or no image, or not in one of the modes (8-bit grey, RGB or
+        UserError: the file is missing, empty, cut off or no image, or not in one of the modes (8-bit grey, RGB or
             RGBA).
     """
     if not path.is_file():
-        raise SceneError(
-            f"There is no photo {path}, but the scene names it. Put it there, or take it out of the scene."
-        )
+        raise UserError(f"There is no photo {path}, but the scene names it. Put it there, or take it out of the scene.")
     if path.stat().st_size == 0:
-        raise SceneError(f"The photo {path} is an empty file. Copy it again from its source, or remove it.")
+        raise UserError(f"The photo {path} is an empty file. Copy it again from its source, or remove it.")
     try:
         with Image.open(path) as image:
             size, mode = image.size, image.mode
             image.draft("RGB", (size[0] // 8, size[1] // 8))  # a JPEG is read to its end in an eighth of the work
             image.load()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise SceneError(
+        raise UserError(
             f"Cannot read the photo {path}: {error}. Copy it again from its source, or remove it from the scene."
         ) from error
     if mode not in modes:
-        raise SceneError(f"The photo {path} is of mode {mode}; save it with 8 bits a channel as RGB.")
+        raise UserError(f"The photo {path} is of mode {mode}; save it with 8 bits a channel as RGB.")
     return size

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Dict
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 
 
 def name_photos(photos: Sequence[Path]) -> Dict[Path, str]:
@@ -21,7 +21,7 @@ def name_photos(photos: Sequence[Path]) -> Dict[Path, str]:
         two have the same, all have as many of their folders' names before it as it takes, as in `train_rgb_0001`.
 
     Raises:
-        SceneError: no such names tell all photos apart.
+        UserError: no such names tell all photos apart.
     """
     twins = Counter(photo.with_suffix("") for photo in photos)
     stems = [photo.stem if twins[photo.with_suffix("")] == 1 else photo.name.replace(".", "_") for photo in photos]
@@ -32,4 +32,4 @@ def name_photos(photos: Sequence[Path]) -> Dict[Path, str]:
             return dict(zip(photos, names))
     name, _ = Counter(names).most_common(1)[0]
     alike = [str(photo) for photo, other in zip(photos, names) if other == name]
-    raise SceneError(f"What is made of {alike[0]} and {alike[1]} would have one name, {name}. Rename one of them.")
+    raise UserError(f"What is made of {alike[0]} and {alike[1]} would have one name, {name}. Rename one of them.")

@@ -19,7 +19,7 @@ from jaxtyping import Float64
 
 from nerfseg_ns.dataparsers.photo_file import PHOTO_MODES, PHOTO_SUFFIXES, photo_size
 from nerfseg_ns.dataparsers.poses import rigid_pose
-from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.errors import ErrorCollector, UserError
 
 INDEX_MODES = ("1", "P", *PHOTO_MODES)
 SPLIT_FOLDERS = ("train", "validation", "test")
@@ -53,13 +53,13 @@ def read_views(split_folder: Path, modes: Sequence[str] = PHOTO_MODES) -> list[V
         modes: Pillow's names of the image modes that rgb/ may hold.
 
     Raises:
-        SceneError: files that do not pair up, an unreadable photo, a matrix of the wrong size, a pose that is not
+        UserError: files that do not pair up, an unreadable photo, a matrix of the wrong size, a pose that is not
             rigid, intrinsics that do not belong to the photo.
     """
     photos = _list_files(split_folder / "rgb", PHOTO_SUFFIXES)
     poses = _list_files(split_folder / "pose", (".txt",))
     intrinsics = _list_files(split_folder / "intrinsics", (".txt",))
-    problems = Problems()
+    problems = ErrorCollector()
     problems.each(lambda others: _check_pairs(photos, others), (poses, intrinsics))
     problems.raise_found()
     views = problems.each(lambda files: _read_view(*files, modes), zip(photos, poses, intrinsics, strict=True))
@@ -71,9 +71,9 @@ def check_scene(views: Sequence[View]) -> None:
     """Checks what concerns all views of a scene together, all splits.
 
     Raises:
-        SceneError: photos of different sizes, or cameras outside the unit sphere.
+        UserError: photos of different sizes, or cameras outside the unit sphere.
     """
-    problems = Problems()
+    problems = ErrorCollector()
     problems.each(lambda view: _check_same_size(view, views[0]), views)
     with problems.collect():
         _check_unit_sphere(views)
@@ -82,7 +82,7 @@ def check_scene(views: Sequence[View]) -> None:
 
 def _check_same_size(view: View, first: View) -> None:
     if view.size != first.size:
-        raise SceneError(
+        raise UserError(
             f"{view.photo} is {view.size[0]} x {view.size[1]} pixels, {first.photo} {first.size[0]} x "
             f"{first.size[1]}: all photos of a scene have one size. Resize them, and their intrinsics with them."
         )
@@ -92,7 +92,7 @@ def _check_unit_sphere(views: Sequence[View]) -> None:
     farthest = max(views, key=_distance)
     distance = _distance(farthest)
     if distance >= 1:
-        raise SceneError(
+        raise UserError(
             f"The camera of {farthest.pose_file} is {distance:.4g} from the origin, outside the unit sphere, where all "
             f"cameras must be. Multiply the camera positions of all splits by {_floor_digits(0.99 / distance):g} "
             "(or move the origin between the cameras first)."
@@ -112,10 +112,10 @@ def _floor_digits(value: float) -> float:
 def _list_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     wanted = " or ".join(f"*{suffix}" for suffix in suffixes)
     if not folder.is_dir():
-        raise SceneError(f"There is no folder {folder}; a split holds rgb/, pose/ and intrinsics/.")
+        raise UserError(f"There is no folder {folder}; a split holds rgb/, pose/ and intrinsics/.")
     files = [path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith(".")]
     if not files:
-        raise SceneError(f"There are no files {wanted} in {folder}.")
+        raise UserError(f"There are no files {wanted} in {folder}.")
     return sorted(files)
 
 
@@ -127,7 +127,7 @@ def _check_pairs(photos: list[Path], others: list[Path]) -> None:
         return
     pairs = zip_longest(photos, others)
     photo, other = next(pair for pair in pairs if None in pair or not own_naming and pair[0].stem != pair[1].stem)
-    raise SceneError(
+    raise UserError(
         f"{len(photos)} photos in {photos[0].parent}, {len(others)} files in {others[0].parent}: they do not pair up, "
         f"first {photo.name if photo else 'no photo'} with {other.name if other else 'no file'}. Each photo needs one "
         "file of its name there."
@@ -135,7 +135,7 @@ def _check_pairs(photos: list[Path], others: list[Path]) -> None:
 
 
 def _read_view(photo: Path, pose_file: Path, intrinsics_file: Path, modes: Sequence[str]) -> View:
-    problems = Problems()
+    problems = ErrorCollector()
     with problems.collect():
         size = photo_size(photo, modes)
     with problems.collect():
@@ -151,22 +151,22 @@ def _read_matrix(path: Path) -> Float64[np.ndarray, "4 4"]:
     try:
         numbers = np.array(path.read_text(encoding="utf-8").split(), dtype=np.float64)
     except (OSError, ValueError) as error:
-        raise SceneError(f"{path} does not hold plain numbers: {error}. Wanted are 16, a 4 x 4 matrix.") from error
+        raise UserError(f"{path} does not hold plain numbers: {error}. Wanted are 16, a 4 x 4 matrix.") from error
     if numbers.size != 16:
-        raise SceneError(f"{path} holds {numbers.size} numbers; wanted are 16, a 4 x 4 matrix row by row.")
+        raise UserError(f"{path} holds {numbers.size} numbers; wanted are 16, a 4 x 4 matrix row by row.")
     if not np.isfinite(numbers).all():
-        raise SceneError(f"{path} holds numbers that are not finite; wanted is a 4 x 4 matrix.")
+        raise UserError(f"{path} holds numbers that are not finite; wanted is a 4 x 4 matrix.")
     return numbers.reshape(4, 4)
 
 
 def _check_intrinsics(path: Path, matrix: Float64[np.ndarray, "4 4"], size: tuple[int, int]) -> None:
     focal, centre = np.array([matrix[0, 0], matrix[1, 1]]), matrix[:2, 2]
     if (focal <= 0).any():
-        raise SceneError(f"{path} has the focal lengths {focal.tolist()}; wanted are pixels, above 0.")
+        raise UserError(f"{path} has the focal lengths {focal.tolist()}; wanted are pixels, above 0.")
     if abs(matrix[0, 1]) > 1e-3 * focal[0]:
-        raise SceneError(f"{path} has the skew {matrix[0, 1]:g}; cameras with skew are not supported: undistort first.")
+        raise UserError(f"{path} has the skew {matrix[0, 1]:g}; cameras with skew are not supported: undistort first.")
     if (centre < 0).any() or (centre > size).any():
-        raise SceneError(
+        raise UserError(
             f"{path} has its principal point at ({centre[0]:g}, {centre[1]:g}), outside its photo of {size[0]} x "
             f"{size[1]} pixels: intrinsics of another image size? Multiply fx, cx and fy, cy by the sizes' ratios."
         )

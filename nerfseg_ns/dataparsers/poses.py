@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 
 CAMERA_RADIUS = 1 / 1.1
 """Distance of the farthest camera from the origin after scaling: NeRF++ keeps the same margin to the unit sphere."""
@@ -23,25 +23,25 @@ def rigid_pose(values: Any, where: str, tolerance: float, remedy: str) -> Float6
         remedy: what is wanted instead, for messages.
 
     Raises:
-        SceneError: another shape, numbers that are not finite, axes that are not orthonormal, or a mirror image.
+        UserError: another shape, numbers that are not finite, axes that are not orthonormal, or a mirror image.
     """
     try:
         matrix = np.array(values, dtype=np.float64)
     except (TypeError, ValueError):
         matrix = np.empty(0)
     if matrix.shape != (4, 4):
-        raise SceneError(f"{where} is not a 4 x 4 matrix of numbers. {remedy}")
+        raise UserError(f"{where} is not a 4 x 4 matrix of numbers. {remedy}")
     if not np.isfinite(matrix).all():
-        raise SceneError(f"{where} holds numbers that are not finite. {remedy}")
+        raise UserError(f"{where} holds numbers that are not finite. {remedy}")
     if np.abs(matrix[3] - [0, 0, 0, 1]).max() > tolerance:
-        raise SceneError(f"{where} is no rigid pose: its last row is {matrix[3].tolist()}, not 0 0 0 1. {remedy}")
+        raise UserError(f"{where} is no rigid pose: its last row is {matrix[3].tolist()}, not 0 0 0 1. {remedy}")
     rotation = matrix[:3, :3]
     error = np.abs(rotation.T @ rotation - np.eye(3)).max()
     if error > tolerance:
-        raise SceneError(
+        raise UserError(
             f"{where} is no rigid pose: its axes are not of length 1 and at right angles (off by {error:.2g}). Scale "
             f"the camera positions only, never the 3 x 3 rotation. {remedy}"
         )
     if np.linalg.det(rotation) < 0:
-        raise SceneError(f"{where} is no rigid pose: it mirrors (determinant -1). {remedy}")
+        raise UserError(f"{where} is no rigid pose: it mirrors (determinant -1). {remedy}")
     return matrix

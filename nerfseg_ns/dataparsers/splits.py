@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from nerfstudio.data.utils.dataparsers_utils import get_train_eval_split_filename, get_train_eval_split_fraction
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 
 EvalMode = Literal["interval", "fraction", "filename", "all"]
 
@@ -43,7 +43,7 @@ def split_photos(
         then those of training photos.
 
     Raises:
-        SceneError: an option makes no sense, or a name says neither train nor eval.
+        UserError: an option makes no sense, or a name says neither train nor eval.
     """
     everything = list(range(len(names)))
     free = [index for index in everything if not labelled[index]]
@@ -66,37 +66,37 @@ def split_listed(names: Sequence[str], listed: Sequence[str]) -> Split:
         listed: file names, with or without their suffix.
 
     Raises:
-        SceneError: a name in the list is no photo's, or no photo is left to train on.
+        UserError: a name in the list is no photo's, or no photo is left to train on.
     """
     position = {name.rpartition(".")[0]: index for index, name in enumerate(names)}
     position |= {name: index for index, name in enumerate(names)}
     unknown = [name for name in listed if name not in position]
     if unknown:
-        raise SceneError(
+        raise UserError(
             f"There is no photo {unknown[0]} ({len(unknown)} such of {len(listed)} in the list); the first photo is "
             f"{names[0]}."
         )
     held_out = sorted({position[name] for name in listed})
     train = sorted(set(range(len(names))) - set(held_out))
     if not train:
-        raise SceneError("All photos are in the list of those held out; leave some to train on.")
+        raise UserError("All photos are in the list of those held out; leave some to train on.")
     return Split(train, held_out)
 
 
 def _held_positions(names: list[str], mode: EvalMode, interval: int, train_fraction: float) -> list[int]:
     if mode == "fraction":
         if not 0 < train_fraction <= 1:
-            raise SceneError(f"train_split_fraction is {train_fraction}; wanted is a number above 0, at most 1.")
+            raise UserError(f"train_split_fraction is {train_fraction}; wanted is a number above 0, at most 1.")
         return get_train_eval_split_fraction(names, train_fraction)[1].tolist()
     if mode == "filename":
         try:
             return get_train_eval_split_filename(names)[1].tolist()
         except ValueError as error:
-            raise SceneError(
+            raise UserError(
                 "eval_mode is filename, but not every unlabelled photo has train or eval in its name. Rename them, or "
                 "choose another eval_mode."
             ) from error
     if interval < 1:
-        raise SceneError(f"eval_interval is {interval}; wanted is a whole number of at least 1.")
+        raise UserError(f"eval_interval is {interval}; wanted is a whole number of at least 1.")
     # From the middle of each interval: the first photo is a corner of the survey, which fewest others overlap.
     return np.arange(min(interval // 2, len(names) - 1), len(names), interval).tolist()

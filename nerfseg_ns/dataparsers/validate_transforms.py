@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from nerfstudio.cameras.cameras import CAMERA_MODEL_TO_TYPE
 
-from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.errors import ErrorCollector, UserError
 
 LISTS = ("train_filenames", "val_filenames", "test_filenames")
 _DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
@@ -17,29 +17,29 @@ _LARGEST_DISTORTION = 1e3
 
 
 def require_frames(meta: Any, where: str) -> None:
-    """Raises SceneError if there is no list of several photos, each with a path and a pose."""
+    """Raises UserError if there is no list of several photos, each with a path and a pose."""
     frames = meta.get("frames") if isinstance(meta, dict) else None
     usable = isinstance(frames, list) and all(isinstance(frame, dict) for frame in frames)
     if not frames or not usable or not all("file_path" in frame and "transform_matrix" in frame for frame in frames):
-        raise SceneError(f"{where} lists no photos: wanted are frames, each with file_path and transform_matrix.")
+        raise UserError(f"{where} lists no photos: wanted are frames, each with file_path and transform_matrix.")
     for position, frame in enumerate(frames):
         path = frame["file_path"]
         if not isinstance(path, str) or not path or "\\" in path:
-            raise SceneError(
+            raise UserError(
                 f"{where}: the file_path of frame {position} is {path!r}; wanted is the photo's path as text, with "
                 "forward slashes."
             )
     if len(frames) == 1:
-        raise SceneError(f"{where} lists one photo only; a scene is learnt from many photos of it that overlap.")
+        raise UserError(f"{where} lists one photo only; a scene is learnt from many photos of it that overlap.")
 
 
-def check_head(meta: dict, where: str) -> None:
+def validate_transforms(meta: dict, where: str) -> None:
     """Checks the entries that nerfstudio takes as they are.
 
     Raises:
-        SceneError: everything that is wrong with them.
+        UserError: everything that is wrong with them.
     """
-    problems = Problems()
+    problems = ErrorCollector()
     checks: dict[str, tuple[Callable[[Any], bool], str]] = {
         "camera_model": (_is_camera_model, f"one of {', '.join(CAMERA_MODEL_TO_TYPE)}"),
         "ply_file_path": (lambda value: isinstance(value, str), "a path as text"),
@@ -49,7 +49,7 @@ def check_head(meta: dict, where: str) -> None:
     }
     for key, (is_right, wanted) in checks.items():
         if key in meta and not is_right(meta[key]):
-            problems.add(SceneError(f"{where} has the {key} {meta[key]!r}; wanted is {wanted}."))
+            problems.add(UserError(f"{where} has the {key} {meta[key]!r}; wanted is {wanted}."))
     lenses = [(frame, key) for frame in (meta, *meta["frames"]) for key in _DISTORTION if key in frame]
     problems.each(lambda pair: _check_distortion(*pair, where), lenses)
     problems.raise_found()
@@ -59,7 +59,7 @@ def _check_distortion(frame: dict, key: str, where: str) -> None:
     value = frame[key]
     if not _are_numbers(value, ()) or abs(value) > _LARGEST_DISTORTION:
         of = f" of {frame['file_path']}" if "file_path" in frame else ""
-        raise SceneError(f"{where}: the distortion {key}{of} is {value!r}; wanted is a small finite number.")
+        raise UserError(f"{where}: the distortion {key}{of} is {value!r}; wanted is a small finite number.")
 
 
 def _is_camera_model(value: Any) -> bool:

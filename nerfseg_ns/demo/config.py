@@ -6,7 +6,7 @@ from typing import Annotated, Optional
 
 import tyro
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.town.config import TownConfig
 
 
@@ -31,7 +31,7 @@ class DemoConfig:
         """Checks the demo's own options; the town checks its own.
 
         Raises:
-            SceneError: an option makes no sense.
+            UserError: an option makes no sense.
         """
         for name, value in (
             ("frames", self.frames),
@@ -39,6 +39,6 @@ class DemoConfig:
             ("semantic-steps", self.semantic_steps),
         ):
             if value is not None and value < 1:
-                raise SceneError(f"--{name} is {value}; the demo needs at least 1.")
+                raise UserError(f"--{name} is {value}; the demo needs at least 1.")
         if self.town.layout != "carla-mvs":
-            raise SceneError(f"The demo's town is in the Carla-MVS layout; leave out --layout {self.town.layout}.")
+            raise UserError(f"The demo's town is in the Carla-MVS layout; leave out --layout {self.town.layout}.")

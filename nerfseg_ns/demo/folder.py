@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Dict
 
 from nerfseg_ns.demo.config import DemoConfig
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.utils.files import write_text
 
 VERSION = 1
@@ -50,7 +50,7 @@ class DemoFolder:
             Whether there is anything to do.
 
         Raises:
-            SceneError: the folder holds something else, and may not be overwritten.
+            UserError: the folder holds something else, and may not be overwritten.
         """
         wanted, found = _options(config), self._read_record()
         if found is None:
@@ -59,7 +59,7 @@ class DemoFolder:
         if found is not None and found.get("finished") and not config.overwrite:
             if same:
                 return False
-            raise SceneError(
+            raise UserError(
                 f"{self.root} holds a demo of other options: {_differences(found.get('options'), wanted)}. Give "
                 "another folder with --output-dir, or --overwrite to replace that demo."
             )
@@ -73,7 +73,7 @@ class DemoFolder:
 
     def _refuse_others_files(self) -> None:
         if self.root.exists() and any(self.root.iterdir()):
-            raise SceneError(
+            raise UserError(
                 f"The demo was to be written to {self.root}, but there is something else already; give another folder "
                 "with --output-dir."
             )
@@ -87,7 +87,7 @@ class DemoFolder:
 
     def _read_record(self) -> Dict[str, Any] | None:
         if self.root.exists() and not self.root.is_dir():
-            raise SceneError(f"The demo's folder {self.root} is a file; give another one with --output-dir.")
+            raise UserError(f"The demo's folder {self.root} is a file; give another one with --output-dir.")
         try:
             record = json.loads(self.record.read_text(encoding="utf-8"))
         except (OSError, ValueError):

@@ -25,7 +25,7 @@ def run_demo(config: DemoConfig) -> DemoFolder:
         The folder with everything in it.
 
     Raises:
-        SceneError: an option makes no sense, or the folder holds something else.
+        UserError: an option makes no sense, or the folder holds something else.
     """
     laps = Laps()
     _quieten()

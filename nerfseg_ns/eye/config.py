@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.errors import ErrorCollector, UserError
 
 NO_BACKBONE = "none"
 DEFAULT_BACKBONE = "efficientnet-lite0"
@@ -58,14 +58,14 @@ class EyeConfig:
         """Checks the options.
 
         Raises:
-            SceneError: one makes no sense.
+            UserError: one makes no sense.
         """
-        problems = Problems()
+        problems = ErrorCollector()
         for name in COUNTS:
             if getattr(self, name) < 1:
-                problems.add(SceneError(f"eye: {name.replace('_', '-')} is {getattr(self, name)}; the least is 1."))
+                problems.add(UserError(f"eye: {name.replace('_', '-')} is {getattr(self, name)}; the least is 1."))
         if self.test_turns not in (1, 2, 4):
-            problems.add(SceneError(f"eye: test-turns is {self.test_turns}; wanted is 1, 2 or 4."))
+            problems.add(UserError(f"eye: test-turns is {self.test_turns}; wanted is 1, 2 or 4."))
         if not 0 < self.min_scale <= self.max_scale:
-            problems.add(SceneError("eye: min-scale is above 0, and at most max-scale."))
+            problems.add(UserError("eye: min-scale is above 0, and at most max-scale."))
         problems.raise_found()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from nerfseg_ns.core.indices import evenly_spaced_indices
 from nerfseg_ns.core.seeds import seeded
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.eye.backbone import Backbone, load_backbone
 from nerfseg_ns.eye.config import NO_BACKBONE, EyeConfig
 from nerfseg_ns.eye.copies import SeenCopy, see_copies
@@ -59,7 +59,7 @@ class Eye(nn.Module):
         is_learnt: whether it has learnt them; one of little skill need not.
 
     Raises:
-        SceneError: an option makes no sense, or the backbone's weights cannot be had.
+        UserError: an option makes no sense, or the backbone's weights cannot be had.
     """
 
     def __init__(self, config: EyeConfig, num_classes: int) -> None:
@@ -108,14 +108,14 @@ class Eye(nn.Module):
             least_skill: an eye of this skill or less is not asked for anything, and need learn nothing more.
 
         Raises:
-            SceneError: no pixel is labelled.
+            UserError: no pixel is labelled.
         """
         generator = torch.Generator().manual_seed(seed)
         chosen = evenly_spaced_indices(len(pictures), min(len(pictures), self.config.max_copies))
         copies = [copy for place in chosen for copy in self._see(pictures[place], generator, len(chosen))]
         copies = [copy for copy in copies if (copy.labels != IGNORE_INDEX).any()]
         if not copies:
-            raise SceneError("No pixel of the labelled photos is labelled, so that the eye has nothing to learn from.")
+            raise UserError("No pixel of the labelled photos is labelled, so that the eye has nothing to learn from.")
         most = max(1, self.config.trial_pixels // (len(copies) * self.num_classes))
         pixels = SeenPixels.join([SeenPixels.of(copy, most, generator) for copy in copies])
         skill = find_skill(pixels, self.num_classes, seed)

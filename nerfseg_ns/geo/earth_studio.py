@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy.spatial.transform import Rotation
 
-from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.errors import ErrorCollector, UserError
 from nerfseg_ns.geo.local_frame import LocalFrame
 
 EARTH_RADIUS = 6371010.0
@@ -69,12 +69,12 @@ class Track:
             fx, fy, cx, cy in pixels.
 
         Raises:
-            SceneError: the size has another aspect ratio than the track.
+            UserError: the size has another aspect ratio than the track.
         """
         (width, height), (rendered_width, rendered_height) = size, self.size
         expected = width * rendered_height / rendered_width, height * rendered_width / rendered_height
         if abs(expected[0] - height) > 1 and abs(expected[1] - width) > 1:  # a pixel, for sizes that were rounded
-            raise SceneError(
+            raise UserError(
                 f"The frames are {width} x {height} pixels, the track was exported for {rendered_width} x "
                 f"{rendered_height}: the aspect ratio differs. Frames may be resized, but not cropped or stretched."
             )
@@ -95,12 +95,12 @@ def load_track(path: Path) -> Track:
     """Reads a file of 3D tracking data.
 
     Raises:
-        SceneError: the file is missing, not whole, or `read_track` finds something wrong with it.
+        UserError: the file is missing, not whole, or `read_track` finds something wrong with it.
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
-        raise SceneError(
+        raise UserError(
             f"Cannot read {path}: {error}. Wanted is Earth Studio's 3D tracking data, whole; export it again."
         ) from error
     return read_track(content, str(path))
@@ -114,14 +114,14 @@ def read_track(content: Any, where: str) -> Track:
         where: the file, for messages.
 
     Raises:
-        SceneError: everything that is wrong with it.
+        UserError: everything that is wrong with it.
     """
     if not isinstance(content, dict) or not isinstance(content.get("cameraFrames"), list):
-        raise SceneError(
+        raise UserError(
             f"{where} has no list cameraFrames, so it is not Earth Studio's 3D tracking data: with the frames, render "
             'the "3D tracking data" as JSON.'
         )
-    problems = Problems()
+    problems = ErrorCollector()
     with problems.collect():
         size = _whole_number(content, "width", where), _whole_number(content, "height", where)
     with problems.collect():
@@ -190,7 +190,7 @@ class _CameraFrame(NamedTuple):
 
 
 def _read_frame(record: Any, where: str) -> _CameraFrame:
-    problems = Problems()
+    problems = ErrorCollector()
     with problems.collect():
         position = _numbers(record, "position", "xyz", where)
     with problems.collect():
@@ -198,13 +198,13 @@ def _read_frame(record: Any, where: str) -> _CameraFrame:
     with problems.collect():
         place = _numbers(record, "coordinate", ("latitude", "longitude", "altitude"), where)
         if abs(place[0]) > 90 or abs(place[1]) > 360 or place[2] < _LOWEST:
-            raise SceneError(
+            raise UserError(
                 f"{where}: no camera can be at latitude {place[0]:g}, longitude {place[1]:g}, altitude {place[2]:g} m."
             )
     with problems.collect():
         fov = _number(record, "fovVertical", where)
         if not 0 < fov < 180:
-            raise SceneError(f"{where}: fovVertical is {fov:g} degrees; wanted is an angle between 0 and 180.")
+            raise UserError(f"{where}: fovVertical is {fov:g} degrees; wanted is an angle between 0 and 180.")
     problems.raise_found()
     return _CameraFrame(position, rotation, place, fov)
 
@@ -212,9 +212,9 @@ def _read_frame(record: Any, where: str) -> _CameraFrame:
 def _check_count(content: Mapping[str, Any], where: str) -> None:
     last, count = _whole_number(content, "numFrames", where, least=0), len(content["cameraFrames"])
     if count == 0:
-        raise SceneError(f"{where}: cameraFrames is empty; export the 3D tracking data of an animation.")
+        raise UserError(f"{where}: cameraFrames is empty; export the 3D tracking data of an animation.")
     if count not in (last, last + 1):
-        raise SceneError(
+        raise UserError(
             f"{where}: there are {count} cameraFrames, but numFrames is {last} (wanted are {last + 1} or {last} "
             "cameraFrames). Export the 3D tracking data again."
         )
@@ -228,7 +228,7 @@ def _place_positions(frames: list[_CameraFrame], where: str) -> tuple[float | No
         positions to make them earth-centred.
 
     Raises:
-        SceneError: positions and coordinates do not belong together.
+        UserError: positions and coordinates do not belong together.
     """
     positions = np.array([frame.position for frame in frames])
     places = np.array([frame.place for frame in frames])
@@ -244,7 +244,7 @@ def _place_positions(frames: list[_CameraFrame], where: str) -> tuple[float | No
         return EARTH_RADIUS, offset
     worst = int(np.linalg.norm(differences[EARTH_RADIUS], axis=1).argmax())
     distance = np.linalg.norm(differences[EARTH_RADIUS][worst])
-    raise SceneError(
+    raise UserError(
         f"{where}, cameraFrames[{worst}]: position and coordinate are {distance:.4g} m apart. Wanted are positions in "
         "metres from the earth's centre (or, for all frames, from one track point) that agree with latitude, longitude "
         "and altitude. Was the file edited? Export it again."
@@ -263,7 +263,7 @@ def _numbers(record: Any, key: str, names: str | tuple[str, ...], where: str) ->
     """The finite numbers of an object within an object."""
     group = record.get(key) if isinstance(record, dict) else None
     if not isinstance(group, dict):
-        raise SceneError(f"{where} has no {key} with {', '.join(names)}. Export the 3D tracking data again.")
+        raise UserError(f"{where} has no {key} with {', '.join(names)}. Export the 3D tracking data again.")
     return [_number(group, name, f"{where}, {key}") for name in names]
 
 
@@ -271,14 +271,14 @@ def _number(record: Any, name: str, where: str) -> float:
     value = record.get(name) if isinstance(record, dict) else None
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
         shown = "missing" if value is None else f"{value!r}"
-        raise SceneError(f"{where}: {name} is {shown}; wanted is a finite number.")
+        raise UserError(f"{where}: {name} is {shown}; wanted is a finite number.")
     return float(value)
 
 
 def _whole_number(record: Mapping[str, Any], name: str, where: str, least: int = 1) -> int:
     value = _number(record, name, where)
     if value != int(value) or value < least:
-        raise SceneError(f"{where}: {name} is {value:g}; wanted is a whole number of at least {least}.")
+        raise UserError(f"{where}: {name} is {value:g}; wanted is a whole number of at least {least}.")
     return int(value)
 
 

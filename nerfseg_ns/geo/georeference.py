@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.geo.local_frame import LocalFrame
 from nerfseg_ns.utils.files import write_text
 
@@ -70,16 +70,16 @@ class Georeference:
         """Reads what `save` wrote.
 
         Raises:
-            SceneError: the file is missing or of another form.
+            UserError: the file is missing or of another form.
         """
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
             transform = np.array(content["transform"], dtype=np.float64).reshape(3, 4)
             return cls(read_origin(content, str(path)), transform, float(content["scale"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
-            if isinstance(error, SceneError):
+            if isinstance(error, UserError):
                 raise
-            raise SceneError(f"Cannot read the georeference {path}: {error!r}") from error
+            raise UserError(f"Cannot read the georeference {path}: {error!r}") from error
 
 
 def origin_record(frame: LocalFrame) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def read_origin(record: Mapping[str, Any], where: str) -> LocalFrame:
         where: the file, for messages.
 
     Raises:
-        SceneError: the record has another form or other axes.
+        UserError: the record has another form or other axes.
     """
     try:
         origin = record["origin"]
@@ -105,10 +105,10 @@ def read_origin(record: Mapping[str, Any], where: str) -> LocalFrame:
         radius = record.get("earth_radius")
         radius = None if radius is None else float(radius)
     except (KeyError, TypeError, ValueError) as error:
-        raise SceneError(
+        raise UserError(
             f"The georeference in {where} has no origin: wanted is "
             '{"origin": {"latitude": 47.1, "longitude": 8.5, "altitude": 420.0}, "axes": "' + AXES + '"}.'
         ) from error
     if record.get("axes", AXES) != AXES:
-        raise SceneError(f"The georeference in {where} has the axes {record['axes']!r}; only {AXES!r} are known.")
+        raise UserError(f"The georeference in {where} has the axes {record['axes']!r}; only {AXES!r} are known.")
     return LocalFrame(*numbers, radius)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float64
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 
 if TYPE_CHECKING:
     from pyproj import Transformer
@@ -28,7 +28,7 @@ class LocalFrame:
         earth_radius: metres, for sources whose earth is a sphere (Google Earth's is); None: the WGS 84 ellipsoid.
 
     Raises:
-        SceneError: no place on the earth.
+        UserError: no place on the earth.
     """
 
     latitude: float
@@ -39,7 +39,7 @@ class LocalFrame:
     def __post_init__(self) -> None:
         finite = np.isfinite([self.latitude, self.longitude, self.altitude, self.earth_radius or 0]).all()
         if not finite or abs(self.latitude) > 90 or abs(self.longitude) > 360:
-            raise SceneError(
+            raise UserError(
                 f"({self.latitude}, {self.longitude}) at {self.altitude} m is no place on the earth; wanted are the "
                 "latitude (-90 to 90) and longitude in degrees and the altitude in metres."
             )

@@ -16,10 +16,10 @@ from torch.nn import Parameter
 
 from nerfseg_ns.geometry.base import Geometry, GeometryConfig, LevelLayout, RaySegment, RenderedLevel
 from nerfseg_ns.geometry.depth import median_depth
+from nerfseg_ns.geometry.depth_rays import DepthRays, find_depth_rays
+from nerfseg_ns.geometry.depth_supervision import depth_supervision_loss
 from nerfseg_ns.geometry.grid_field import GridField, ProposalGrid, Sky
 from nerfseg_ns.geometry.scene_frame import SceneFrame
-from nerfseg_ns.geometry.sparse_loss import sparse_depth_loss
-from nerfseg_ns.geometry.sparse_points import SparseRays, find_sparse_rays
 
 
 @dataclass
@@ -58,7 +58,7 @@ class GridGeometryConfig(GeometryConfig):
 
 
 @dataclass
-class Matter:
+class FieldSamples:
     """What lies along rays, but for its colours."""
 
     samples: RaySamples
@@ -72,12 +72,12 @@ class Matter:
     proposal_samples: RaySamples
     """Of the proposal grid."""
 
-    def __getitem__(self, rays: slice) -> "Matter":
+    def __getitem__(self, rays: slice) -> "FieldSamples":
         """The same of some of the rays."""
-        return Matter(*(getattr(self, item.name)[rays] for item in fields(self)))
+        return FieldSamples(*(getattr(self, item.name)[rays] for item in fields(self)))
 
 
-def _with_sparse(ray_bundle: RayBundle, known: SparseRays) -> RayBundle:
+def _with_sparse(ray_bundle: RayBundle, known: DepthRays) -> RayBundle:
     """Rays with such whose end is known behind them: asking the field once for all is faster than twice."""
     return RayBundle(
         torch.cat([ray_bundle.origins, known.origins]),
@@ -122,15 +122,15 @@ class GridGeometry(Geometry):
             initial_sampler=UniformSampler(single_jitter=True),
         )
         self.rgb_loss = MSELoss()
-        self.sparse_rays: Optional[SparseRays] = None
+        self.depth_rays: Optional[DepthRays] = None
         self.levels = (LevelLayout((config.width,)),)
 
     def fit_to_scene(self, dataset: InputDataset) -> None:
         """Finds points of the scene in its photos, and lays the frame around them unless a checkpoint brought one."""
-        self.sparse_rays = find_sparse_rays(dataset)
+        self.depth_rays = find_depth_rays(dataset)
         if not self.frame.fitted:
-            self.frame.fit_to_dataset(dataset, self.sparse_rays.points)
-        CONSOLE.log(f"{len(self.sparse_rays) // 2:,} points matched between photos. {self.frame.describe()}")
+            self.frame.fit_to_dataset(dataset, self.depth_rays.points)
+        CONSOLE.log(f"{len(self.depth_rays) // 2:,} points matched between photos. {self.frame.describe()}")
 
     def update_to_step(self, step: int) -> None:
         share = min(1.0, step / max(1, self.config.anneal_steps))
@@ -138,7 +138,7 @@ class GridGeometry(Geometry):
         self.sampler.step_cb(step)
 
     def forward(self, ray_bundle: RayBundle) -> List[RenderedLevel]:
-        known = self._draw_sparse_rays() if self.training and torch.is_grad_enabled() else None
+        known = self._draw_depth_rays() if self.training and torch.is_grad_enabled() else None
         matter = self._find_matter(ray_bundle if known is None else _with_sparse(ray_bundle, known))
         rays = matter[: len(ray_bundle)]
         weights, samples = rays.segment.weights, rays.samples
@@ -150,7 +150,7 @@ class GridGeometry(Geometry):
         proposals = (rays, None if known is None else (matter[len(ray_bundle) :], known.distances))
         return [RenderedLevel(rgb, depth, accumulation, [rays.segment], proposals)]
 
-    def _find_matter(self, ray_bundle: RayBundle) -> Matter:
+    def _find_matter(self, ray_bundle: RayBundle) -> FieldSamples:
         """All but the colours."""
         near, far, through_ground = self.frame.intersect(ray_bundle.origins, ray_bundle.directions)
         ray_bundle.nears, ray_bundle.fars = near, far
@@ -158,19 +158,19 @@ class GridGeometry(Geometry):
         positions = self.frame.to_grid(samples.frustums.get_positions())
         density, features = self.field.query(positions)
         segment = RaySegment(features, positions, samples.get_weights(density), torch.ones_like(near))
-        return Matter(samples, segment, through_ground, proposal_weights, proposal_samples)
+        return FieldSamples(samples, segment, through_ground, proposal_weights, proposal_samples)
 
     def _behind(self, ray_bundle: RayBundle, through_ground: Bool[Tensor, "rays 1"]) -> Float[Tensor, "rays 3"]:
         sky = self.sky(ray_bundle.directions)
         return torch.where(through_ground, torch.rand_like(sky), sky) if self.training else sky
 
-    def _draw_sparse_rays(self) -> Optional[SparseRays]:
+    def _draw_depth_rays(self) -> Optional[DepthRays]:
         """Some of the rays whose end is known; None where there are none or they are not wanted."""
-        rays, count = self.sparse_rays, self.config.num_sparse_rays
+        rays, count = self.depth_rays, self.config.num_sparse_rays
         if rays is None or not len(rays) or not count or self.config.sparse_weight <= 0:
             return None
         chosen = torch.randint(len(rays), (count,))
-        return SparseRays(*(v[chosen].to(self.frame.centre) for v in (rays.origins, rays.directions, rays.distances)))
+        return DepthRays(*(v[chosen].to(self.frame.centre) for v in (rays.origins, rays.directions, rays.distances)))
 
     def get_losses(
         self, levels: List[RenderedLevel], image: Float[Tensor, "rays 3"], step: int
@@ -185,7 +185,7 @@ class GridGeometry(Geometry):
         if known is not None:
             matter, distances = known
             tolerance = self.config.sparse_tolerance * self.frame.thickness
-            loss = sparse_depth_loss(matter.segment.weights, matter.samples, distances, tolerance)
+            loss = depth_supervision_loss(matter.segment.weights, matter.samples, distances, tolerance)
             losses["sparse_loss"] = self.config.sparse_weight * loss
         return losses
 

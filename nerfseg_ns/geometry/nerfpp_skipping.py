@@ -12,7 +12,7 @@ from nerfseg_ns.geometry.base import RenderedLevel
 from nerfseg_ns.geometry.inverted_sphere import bin_edges, inverse_radius_deltas
 from nerfseg_ns.geometry.nerfpp_field import NeRFPPField
 from nerfseg_ns.geometry.nerfpp_level import NeRFPPLevel, Part, join
-from nerfseg_ns.geometry.packed import ask_colour, ask_density, heaviest
+from nerfseg_ns.geometry.packed import heaviest, query_density, query_rgb
 
 Draw = Callable[[RaySamples, Float[Tensor, "rays samples 1"]], RaySamples]
 """Draws the fine samples from the coarse ones and their weights."""
@@ -55,7 +55,7 @@ class SkippingRenderer:
 
     def _coarse_part(self, network: NeRFPPField, samples: RaySamples, chosen: Bool[Tensor, "rays samples"]) -> Part:
         """Weights and features of the chosen samples."""
-        density, features = ask_density(network, samples, chosen, self.skip_weight)
+        density, features = query_density(network, samples, chosen, self.skip_weight)
         unknown = torch.full_like(samples.frustums.origins[:, 0], torch.nan)
         return Part(samples, features, samples.get_weights(density), unknown)
 
@@ -64,7 +64,7 @@ class SkippingRenderer:
         part = self._coarse_part(network, samples, chosen)
         asked = heaviest(part.weights[..., 0], self.skip_weight)
         weights = part.weights * asked[..., None]
-        rgb = (weights * ask_colour(network, samples, part.features, asked)).sum(dim=-2)
+        rgb = (weights * query_rgb(network, samples, part.features, asked)).sum(dim=-2)
         part.rgb = rgb * part.accumulation / weights.sum(dim=-2).clamp(min=1e-9)
         return part
 

@@ -23,7 +23,7 @@ Index = Tuple[Int[Tensor, "asked"], Int[Tensor, "asked"]]
 """Ray, and place on the ray, of packed samples."""
 
 
-def ask_density(
+def query_density(
     network: NeRFPPField, samples: RaySamples, chosen: Bool[Tensor, "rays samples"], skip_weight: float
 ) -> Tuple[Float[Tensor, "rays samples 1"], Float[Tensor, "rays samples width"]]:
     """Densities and features of the samples that matter, zero elsewhere.
@@ -56,7 +56,7 @@ def ask_density(
     return density, density.expand(-1, -1, network.feature_dim) if features is None else features
 
 
-def ask_colour(
+def query_rgb(
     network: NeRFPPField,
     samples: RaySamples,
     features: Float[Tensor, "rays samples width"],

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.utils.files import write_text
 
 IGNORE_INDEX = 255
@@ -33,7 +33,7 @@ class ClassTable:
             be the index of a class (an "Unlabeled" class at 0, say): that class's pixels then count as not labelled.
 
     Raises:
-        SceneError: the table is empty, too long, or holds a bad or repeated entry.
+        UserError: the table is empty, too long, or holds a bad or repeated entry.
     """
 
     names: tuple[str, ...]
@@ -50,20 +50,18 @@ class ClassTable:
 
     def _check_entries(self) -> None:
         if not len(self.names):
-            raise SceneError("The class table has no classes: name at least one, with its colour.")
+            raise UserError("The class table has no classes: name at least one, with its colour.")
         if len(self.names) > MAX_CLASSES:
-            raise SceneError(f"The class table has {len(self.names)} classes; 8-bit labels allow {MAX_CLASSES}.")
+            raise UserError(f"The class table has {len(self.names)} classes; 8-bit labels allow {MAX_CLASSES}.")
         if len(self.names) != len(self.colors):
-            raise SceneError(f"The class table has {len(self.names)} names and {len(self.colors)} colours.")
+            raise UserError(f"The class table has {len(self.names)} names and {len(self.colors)} colours.")
         for name, color in zip(self.names, self.colors, strict=True):
             if not isinstance(name, str) or not name.strip():
-                raise SceneError(f"The class table holds {name!r} where a class name (text) is wanted.")
+                raise UserError(f"The class table holds {name!r} where a class name (text) is wanted.")
             if len(color) != 3 or not all(_is_byte(value) for value in color):
-                raise SceneError(f"Class {name!r} has the colour {color}; wanted are three whole numbers, 0 to 255.")
+                raise UserError(f"Class {name!r} has the colour {color}; wanted are three whole numbers, 0 to 255.")
         if self.file_ignore_index is not None and not _is_byte(self.file_ignore_index):
-            raise SceneError(
-                f"ignore_index is {self.file_ignore_index!r}; wanted is a whole number, 0 to 255, or null."
-            )
+            raise UserError(f"ignore_index is {self.file_ignore_index!r}; wanted is a whole number, 0 to 255, or null.")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -81,26 +79,26 @@ class ClassTable:
             path: the file, usually `classes.json` in the scene's folder; a missing `ignore_index` is 255.
 
         Raises:
-            SceneError: the file is missing, is not JSON of this form, or its table is not valid.
+            UserError: the file is missing, is not JSON of this form, or its table is not valid.
         """
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8-sig"))  # Windows programs put a mark first
         except (OSError, ValueError) as error:
-            raise SceneError(f"Cannot read the class table {path}: {error}") from error
+            raise UserError(f"Cannot read the class table {path}: {error}") from error
         try:
             return cls._from_json(content)
-        except SceneError as error:
-            raise SceneError(f"{path}: {error}") from error
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
 
     @classmethod
     def _from_json(cls, content: Any) -> ClassTable:
         wanted = 'wanted is {"classes": [{"name": "Building", "color": [70, 70, 70]}, ...], "ignore_index": 255}.'
         if not isinstance(content, dict) or not isinstance(content.get("classes"), list):
-            raise SceneError(f"No list of classes in it; {wanted}")
+            raise UserError(f"No list of classes in it; {wanted}")
         entries = content["classes"]
         for position, entry in enumerate(entries):
             if not isinstance(entry, dict) or "name" not in entry or not isinstance(entry.get("color"), list):
-                raise SceneError(f"Class {position} has no name or no colour; {wanted}")
+                raise UserError(f"Class {position} has no name or no colour; {wanted}")
         return cls(
             names=tuple(entry["name"] for entry in entries),
             colors=tuple(tuple(entry["color"]) for entry in entries),
@@ -123,12 +121,12 @@ def _is_byte(value: Any) -> bool:
 
 
 def _refuse_repeats(what: str, values: tuple, names: tuple[str, ...]) -> None:
-    """Raises SceneError if a value occurs twice, naming both classes."""
+    """Raises UserError if a value occurs twice, naming both classes."""
     first: dict = {}
     for position, value in enumerate(values):
         if value in first:
             other = first[value]
-            raise SceneError(
+            raise UserError(
                 f"Classes {other} ({names[other]!r}) and {position} ({names[position]!r}) have the same {what} "
                 f"{value!r}; give each class its own."
             )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.errors import ErrorCollector, UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.labels.json_values import is_whole, read_points, read_size
 from nerfseg_ns.labels.names import class_index, is_not_labelled, named_table
@@ -41,7 +41,7 @@ class CocoLabel(PhotoLabel):
         return named_table([name for name in dict.fromkeys(names) if not is_not_labelled(name)], labels[0].path)
 
     def read(self, table: ClassTable) -> UInt8[np.ndarray, "height width"]:
-        problems = Problems()
+        problems = ErrorCollector()
         parsed = problems.each(lambda annotation: self._parse(annotation, table), self.annotations)
         problems.raise_found()
         width, height = self.size
@@ -55,14 +55,14 @@ class CocoLabel(PhotoLabel):
         """Class index and pixels of an annotation.
 
         Raises:
-            SceneError: everything that is wrong with it.
+            UserError: everything that is wrong with it.
         """
         category = annotation.get("category_id")
         where = f"{self.path}: annotation {annotation.get('id')} of {self.file_name}"
-        problems = Problems()
+        problems = ErrorCollector()
         with problems.collect():
             if not is_whole(category) or category not in self.categories:
-                raise SceneError(f"{where} has the category_id {category!r}, which is not among the categories.")
+                raise UserError(f"{where} has the category_id {category!r}, which is not among the categories.")
             index = class_index(self.categories[category], where, table)
         with problems.collect():
             patches = _patches(annotation.get("segmentation"), where, self.size)
@@ -78,12 +78,12 @@ def coco_labels(path: Path, content: dict) -> list[tuple[str, CocoLabel]]:
         content: its content, parsed, with `images`, `annotations` and `categories`.
 
     Raises:
-        SceneError: all entries that do not fit together.
+        UserError: all entries that do not fit together.
     """
     for key in ("images", "annotations", "categories"):
         if not isinstance(content[key], list) or not all(isinstance(entry, dict) for entry in content[key]):
-            raise SceneError(f"{path}: {key} is not a list of entries, as COCO's format has it.")
-    problems = Problems()
+            raise UserError(f"{path}: {key} is not a list of entries, as COCO's format has it.")
+    problems = ErrorCollector()
     with problems.collect():
         categories = _read_categories(path, content["categories"])
     with problems.collect():
@@ -95,7 +95,7 @@ def coco_labels(path: Path, content: dict) -> list[tuple[str, CocoLabel]]:
             by_image[image][1].append(annotation)
         else:
             problems.add(
-                SceneError(
+                UserError(
                     f"{path}: annotation {annotation.get('id')} has the image_id {image!r}, which is not among the "
                     "images."
                 )
@@ -119,9 +119,9 @@ def _read_categories(path: Path, entries: list[dict]) -> dict[int, str]:
     for entry in entries:
         identity, name = entry.get("id"), entry.get("name")
         if not is_whole(identity) or not isinstance(name, str) or not name.strip():
-            raise SceneError(f"{path}: the category {entry} has no id (a whole number) or no name.")
+            raise UserError(f"{path}: the category {entry} has no id (a whole number) or no name.")
         if categories.setdefault(identity, name) != name:
-            raise SceneError(f"{path}: the categories {categories[identity]!r} and {name!r} share the id {identity}.")
+            raise UserError(f"{path}: the categories {categories[identity]!r} and {name!r} share the id {identity}.")
     return categories
 
 
@@ -131,9 +131,9 @@ def _read_images(path: Path, entries: list[dict]) -> dict[int | str, tuple[dict,
     for entry in entries:
         identity, name = entry.get("id"), entry.get("file_name")
         if not isinstance(identity, (int, str)) or not isinstance(name, str) or not name:
-            raise SceneError(f"{path}: an image has the id {identity!r} and the file_name {name!r}: both are needed.")
+            raise UserError(f"{path}: an image has the id {identity!r} and the file_name {name!r}: both are needed.")
         if identity in images:
-            raise SceneError(f"{path}: the images {images[identity][0]['file_name']} and {name} have the same id.")
+            raise UserError(f"{path}: the images {images[identity][0]['file_name']} and {name} have the same id.")
         images[identity] = (entry, [])
     return images
 
@@ -141,21 +141,21 @@ def _read_images(path: Path, entries: list[dict]) -> dict[int | str, tuple[dict,
 def _patches(segmentation: Any, where: str, size: Size) -> list[Patch]:
     """The pixels of a `segmentation`: a list of polygons, or run lengths."""
     if not segmentation:
-        raise SceneError(
+        raise UserError(
             f"{where} has no segmentation, only a box or points: a box does not say which of its pixels are of the "
             "class. Draw polygons or masks, or delete it."
         )
     if isinstance(segmentation, dict):
         return [Patch(0, 0, _decode_runs(segmentation, where, size))]
     if not isinstance(segmentation, list):
-        raise SceneError(f"{where} has a segmentation that is neither a list of polygons nor run lengths.")
+        raise UserError(f"{where} has a segmentation that is neither a list of polygons nor run lengths.")
     return [polygon_patch(_polygon(values, where), size) for values in segmentation]
 
 
 def _polygon(values: Any, where: str) -> np.ndarray:
     """The corners from a list x, y, x, y, ..."""
     if not isinstance(values, list) or len(values) < 6 or len(values) % 2:
-        raise SceneError(f"{where} has a polygon that is not a list x, y, x, y, ... of at least three points.")
+        raise UserError(f"{where} has a polygon that is not a list x, y, x, y, ... of at least three points.")
     return read_points([values[i : i + 2] for i in range(0, len(values), 2)], where)
 
 
@@ -163,7 +163,7 @@ def _decode_runs(runs: dict, where: str, size: Size) -> Bool[np.ndarray, "height
     """Run lengths down the columns: a list of numbers, or COCO's compressed text."""
     width, height = size
     if runs.get("size") != [height, width]:
-        raise SceneError(
+        raise UserError(
             f"{where} has run lengths for a size [height, width] of {runs.get('size')}, but its image has "
             f"{[height, width]}."
         )
@@ -172,7 +172,7 @@ def _decode_runs(runs: dict, where: str, size: Size) -> Bool[np.ndarray, "height
         return _decode_text(counts, where, size)
     whole = isinstance(counts, list) and all(is_whole(count) and count >= 0 for count in counts)
     if not whole or sum(counts) != width * height:
-        raise SceneError(f"{where} has run lengths that do not add up to the {width} x {height} pixels of its image.")
+        raise UserError(f"{where} has run lengths that do not add up to the {width} x {height} pixels of its image.")
     values = np.arange(len(counts)) % 2 == 1
     return np.repeat(values, counts).reshape(width, height).T
 
@@ -183,4 +183,4 @@ def _decode_text(counts: str, where: str, size: Size) -> Bool[np.ndarray, "heigh
     try:
         return mask.decode({"size": [size[1], size[0]], "counts": counts.encode("ascii")}) == 1
     except ValueError as error:  # also what is not ASCII
-        raise SceneError(f"{where} has compressed run lengths that are broken ({error}). Is the file whole?") from error
+        raise UserError(f"{where} has compressed run lengths that are broken ({error}). Is the file whole?") from error

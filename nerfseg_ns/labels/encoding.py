@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
-from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.errors import ErrorCollector, UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.labels.photo_label import Size, check_size
 from nerfseg_ns.labels.pixels import LabelPixels, decode_label, describe_code
@@ -43,13 +43,13 @@ def scan_labels(paths: Sequence[Path], sizes: Sequence[Size] | None = None) -> L
         sizes: for each the size that it must have, that of its photo; None: any.
 
     Raises:
-        SceneError: a file is unreadable, not a PNG of 8 bits a channel, or of another size than its photo; or some
+        UserError: a file is unreadable, not a PNG of 8 bits a channel, or of another size than its photo; or some
             files are single-channel and others colour.
     """
     seen = np.zeros(1 << 24, dtype=bool)
     embedded: set[tuple[int, int]] = set()
     kinds: dict[bool, Path] = {}
-    problems = Problems()
+    problems = ErrorCollector()
     for path, size in zip(paths, sizes or [None] * len(paths), strict=True):
         with problems.collect():
             pixels = decode_label(path)
@@ -61,7 +61,7 @@ def scan_labels(paths: Sequence[Path], sizes: Sequence[Size] | None = None) -> L
                 check_size(path, pixels.codes.shape, size)
     problems.raise_found()
     if len(kinds) == 2:
-        raise SceneError(
+        raise UserError(
             f"{kinds[True]} has one channel (class indices), {kinds[False]} has colours: all label files of a scene "
             "are of one kind. Convert the ones into the others."
         )
@@ -76,7 +76,7 @@ def decide_encoding(colors: LabelColors, table: ClassTable) -> Encoding:
     nothing fits, the nearest is returned, so that reading the files names the colours that are wrong.
 
     Raises:
-        SceneError: both channel orders fit and give different classes, or palette-mode PNGs hold the scene's colours
+        UserError: both channel orders fit and give different classes, or palette-mode PNGs hold the scene's colours
             at other positions than the class table.
     """
     if colors.single_channel:
@@ -114,10 +114,10 @@ def classify(
 
 
 def refuse_ambiguous_order(colors: LabelColors, fitting: set[str]) -> None:
-    """Raises SceneError if both channel orders are among the fitting ones and the choice would matter."""
+    """Raises UserError if both channel orders are among the fitting ones and the choice would matter."""
     asymmetric = [code for code in colors.codes if (code & 0xFF) != (code >> 16)]
     if {"rgb", "bgr"} <= fitting and asymmetric:
-        raise SceneError(
+        raise UserError(
             f"The label files' colours (such as {describe_code(asymmetric[0])}) are in the palette in RGB and in BGR "
             "order, as different classes. Say which it is: --label-encoding rgb or bgr."
         )
@@ -150,7 +150,7 @@ def _check_embedded(colors: LabelColors, table: ClassTable) -> None:
         return
     for index, code in sorted(pairs):
         if position[code] != index:
-            raise SceneError(
+            raise UserError(
                 f"The palette-mode label PNGs show class {table.names[position[code]]!r} in its colour "
                 f"{describe_code(code)} under the index {index}, but the class table has it at {position[code]}: "
                 "colour labels that a program has packed into a palette? Save them as RGB PNGs."

@@ -17,12 +17,12 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from unicodedata import normalize
 
-from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.errors import ErrorCollector, UserError
 from nerfseg_ns.labels.json_labels import labels_in_json
 from nerfseg_ns.labels.photo_label import PhotoLabel
 from nerfseg_ns.labels.pixels import jpeg_error
 from nerfseg_ns.labels.png import PngLabel
-from nerfseg_ns.labels.unread_files import refuse_overlooked
+from nerfseg_ns.labels.unread_files import refuse_unread_files
 from nerfseg_ns.labels.voc import VocLabel, find_labelmap, find_masks
 
 FORMS = "PNGs, LabelMe or COCO JSONs, or a VOC export with its labelmap.txt"
@@ -44,13 +44,13 @@ def find_labels(folder: Path, stems: Sequence[str], photos: Collection[Path] = (
         Per photo its labels, None where there are none.
 
     Raises:
-        SceneError: all that is wrong: labels that belong to no photo, two for one photo, broken files, and files that
+        UserError: all that is wrong: labels that belong to no photo, two for one photo, broken files, and files that
             look like labels but would not be read.
     """
     if not folder.is_dir():
         return [None] * len(stems)
     stems = [_composed(stem) for stem in stems]
-    problems = Problems()
+    problems = ErrorCollector()
     found: dict[str, PhotoLabel] = {}
     for path in _list_files(folder, stems, photos, problems):
         with problems.collect():
@@ -67,28 +67,28 @@ def open_label(path: Path, stem: str) -> PhotoLabel:
     """The labels of one photo in a file that the scene names for it.
 
     Raises:
-        SceneError: there is no such file, or it holds no labels of that photo.
+        UserError: there is no such file, or it holds no labels of that photo.
     """
     if not path.is_file():
-        raise SceneError(f"There is no file {path}, which the scene names as the label of the photo {stem}.")
+        raise UserError(f"There is no file {path}, which the scene names as the label of the photo {stem}.")
     if path.suffix.lower() in _JPEG_SUFFIXES:
         raise jpeg_error(path)
     labels = {_composed(name): label for name, label in _labels_in(path)}
     # A file of one photo's labels may have a name of its own.
     label = labels.get(_composed(stem)) or (labels.get(_composed(path.stem)) if len(labels) == 1 else None)
     if label is None:
-        raise SceneError(f"{path} holds no labels of the photo {stem}; wanted are {FORMS}.")
+        raise UserError(f"{path} holds no labels of the photo {stem}; wanted are {FORMS}.")
     return label
 
 
-def _list_files(folder: Path, stems: Sequence[str], photos: Collection[Path], problems: Problems) -> list[Path]:
+def _list_files(folder: Path, stems: Sequence[str], photos: Collection[Path], problems: ErrorCollector) -> list[Path]:
     """The files that may hold labels; notes those that seem to, but cannot."""
     files = _visible_files(folder) + [path for path in _visible_files(folder / _COCO_FOLDER) if _is_json(path)]
     with problems.collect():
         files += find_masks(folder)
     beside_photos = any(photo.parent.resolve() == folder.resolve() for photo in photos)
     with problems.collect():
-        refuse_overlooked(folder, files, stems, photos, beside_photos)
+        refuse_unread_files(folder, files, stems, photos, beside_photos)
     if beside_photos:
         own = {photo.name for photo in photos}
         beside_a_photo = [path for path in files if _composed(path.stem) in stems and path.name not in own]
@@ -133,7 +133,7 @@ def _refuse_jpeg(path: Path) -> None:
 
 def _refuse_second(first: PhotoLabel, label: PhotoLabel, stem: str) -> None:
     if first is not label:
-        raise SceneError(
+        raise UserError(
             f"The photo {stem} has two labels, {first.place} and {label.place}: which one counts? Move the other one "
             "out of the folder."
         )
@@ -148,4 +148,4 @@ def _refuse_stray(label: PhotoLabel, stem: str, stems: Sequence[str]) -> None:
         message += "rename file_name in it back." if _is_json(label.path) else "rename it back."
     else:
         message += "A label has the name of its photo. Rename it, or move it out of the folder."
-    raise SceneError(message)
+    raise UserError(message)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.photo_label import Size
 
 _FARTHEST = 1e6
@@ -23,12 +23,12 @@ def read_size(entry: dict, keys: tuple[str, str], where: str) -> Size:
     """Width and height under two keys; some programs write them as 800.0.
 
     Raises:
-        SceneError: one is missing or not a whole number above 0.
+        UserError: one is missing or not a whole number above 0.
     """
     size = tuple(entry.get(key) for key in keys)
     size = tuple(int(value) if isinstance(value, float) and value.is_integer() else value for value in size)
     if not all(is_whole(value) and value > 0 for value in size):
-        raise SceneError(
+        raise UserError(
             f"{where} has {keys[0]} {size[0]!r} and {keys[1]} {size[1]!r}: needed is the photo's size in pixels. Save "
             "the labels again with the program that they were drawn in."
         )
@@ -39,16 +39,16 @@ def read_points(values: Any, where: str) -> Float64[np.ndarray, "points 2"]:
     """Points as a list of [x, y].
 
     Raises:
-        SceneError: they are not pairs of numbers, or not finite.
+        UserError: they are not pairs of numbers, or not finite.
     """
     try:
         points = np.array(values)
     except ValueError:  # lists of different lengths
         points = np.empty(0, dtype=object)
     if points.ndim != 2 or points.shape[1] != 2 or points.dtype.kind not in "iuf":
-        raise SceneError(f"{where} has points that are not pairs of numbers [x, y].")
+        raise UserError(f"{where} has points that are not pairs of numbers [x, y].")
     far = ~(np.abs(points) < _FARTHEST)
     if far.any():
         x, y = points[far.any(axis=1)][0].tolist()
-        raise SceneError(f"{where} has a point at ({x:g}, {y:g}), which is no place on or near a photo.")
+        raise UserError(f"{where} has a point at ({x:g}, {y:g}), which is no place on or near a photo.")
     return points.astype(np.float64)

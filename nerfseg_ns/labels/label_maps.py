@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from nerfseg_ns.core.indices import evenly_spaced_indices
-from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.errors import ErrorCollector, UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.labels.encoding import LabelColors
 from nerfseg_ns.labels.palettes import choose_table
@@ -50,13 +50,13 @@ class LabelMaps(Semantics):
         """The same split with the labels of so many of its labelled photos, evenly chosen; of all where it is 0.
 
         Raises:
-            SceneError: not so many are labelled.
+            UserError: not so many are labelled.
         """
         if count == 0:
             return self
         labelled = self.labelled
         if not 0 < count <= len(labelled):
-            raise SceneError(
+            raise UserError(
                 f"Labels of {count} photos were asked for, but {len(labelled)} photos are labelled; give a number up "
                 "to that, or 0 for all."
             )
@@ -128,12 +128,12 @@ def resolve_labels(
         The table, and the labels ready to be read.
 
     Raises:
-        SceneError: everything that is wrong with the class table and the labels.
+        UserError: everything that is wrong with the class table and the labels.
     """
     options = LabelOptions(palette, encoding)
     forms = _by_form(labels)
     if not forms:
-        raise SceneError("There is not one label file to read classes from.")
+        raise UserError("There is not one label file to read classes from.")
     table = _find_table(labels, forms, classes_file, options)
     return table, prepare_labels(labels, sizes, table, options)
 
@@ -156,10 +156,10 @@ def prepare_labels(
         The labels ready to be read.
 
     Raises:
-        SceneError: everything that is wrong with them.
+        UserError: everything that is wrong with them.
     """
     options = options or LabelOptions()
-    problems, prepared = Problems(), list(labels)
+    problems, prepared = ErrorCollector(), list(labels)
     for form, indices in _by_form(labels).items():
         with problems.collect():
             ready = form.prepare([labels[i] for i in indices], [sizes[i] for i in indices], table, options)
@@ -176,10 +176,10 @@ def count_pixels(labels: Sequence[PhotoLabel | None], table: ClassTable) -> Int6
 
 
 def require_labelled_pixels(labels: Sequence[PhotoLabel | None], table: ClassTable) -> None:
-    """Raises SceneError if the labels of the training photos hold not one labelled pixel."""
+    """Raises UserError if the labels of the training photos hold not one labelled pixel."""
     if count_pixels(labels, table)[:, : len(table)].sum() == 0:
         path = next(label.path for label in labels if label is not None)
-        raise SceneError(
+        raise UserError(
             f'No pixel of the training photos is labelled: all labels, such as {path}, say "not labelled" (index '
             f"{table.file_ignore_index}, transparency, or nothing drawn) everywhere. Label some of it."
         )
@@ -206,7 +206,7 @@ def _find_table(
         return choose_table(LabelColors(np.empty(0, dtype=np.int64), single_channel=False), options.palette)
     if len(forms) > 1:
         first, second = (labels[indices[0]].path for indices in list(forms.values())[:2])
-        raise SceneError(
+        raise UserError(
             f"{first} and {second} are labels of different forms, so the classes have to be named in {classes_file}, "
             'which does not exist: {"classes": [{"name": "Building", "color": [70, 70, 70]}, ...]}.'
         )

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, UInt8
 from PIL import Image
 
-from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.errors import ErrorCollector, UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.labels.json_values import read_points, read_size
 from nerfseg_ns.labels.names import class_index, is_not_labelled, named_table
@@ -57,7 +57,7 @@ class LabelMeLabel(PhotoLabel):
         return named_table(names, labels[0].path)
 
     def read(self, table: ClassTable) -> UInt8[np.ndarray, "height width"]:
-        problems = Problems()
+        problems = ErrorCollector()
         with problems.collect():
             width, height = size = read_size(self.content, ("imageWidth", "imageHeight"), str(self.path))
         shapes = self.content["shapes"]
@@ -85,13 +85,13 @@ def _parse_shape(shape: Any, where: str, table: ClassTable) -> _Shape:
     """Reads one entry of `shapes`.
 
     Raises:
-        SceneError: everything that is wrong with it.
+        UserError: everything that is wrong with it.
     """
     if not isinstance(shape, dict) or not isinstance(shape.get("label"), str) or "points" not in shape:
-        raise SceneError(f"{where} has no label or no points. Was the file changed after LabelMe saved it?")
+        raise UserError(f"{where} has no label or no points. Was the file changed after LabelMe saved it?")
     where = f"{where} ({shape['label']!r})"
     kind = shape.get("shape_type") or "polygon"  # LabelMe did not write it when it had polygons only
-    problems = Problems()
+    problems = ErrorCollector()
     with problems.collect():
         index = class_index(shape["label"], where, table)
     with problems.collect():
@@ -106,12 +106,12 @@ def _parse_shape(shape: Any, where: str, table: ClassTable) -> _Shape:
 
 def _shape_points(values: Any, kind: Any, where: str) -> Float64[np.ndarray, "points 2"]:
     if not isinstance(kind, str) or kind not in _POINTS:
-        raise SceneError(f"{where} is a {kind!r}; known are {', '.join(_POINTS)}. Draw it as one of these.")
+        raise UserError(f"{where} is a {kind!r}; known are {', '.join(_POINTS)}. Draw it as one of these.")
     fewest, most = _POINTS[kind]
     points = read_points(values, where)
     if len(points) < fewest or len(points) > (most or math.inf):
         wanted = f"{fewest}" if fewest == most else f"at least {fewest}" if most is None else f"{fewest} to {most}"
-        raise SceneError(f"{where} is a {kind} of {len(points)} points; it needs {wanted}. Draw it again or delete it.")
+        raise UserError(f"{where} is a {kind} of {len(points)} points; it needs {wanted}. Draw it again or delete it.")
     return points
 
 
@@ -120,7 +120,7 @@ def _decode_mask(encoded: Any, where: str) -> Bool[np.ndarray, "rows columns"]:
         with Image.open(io.BytesIO(base64.b64decode(encoded, validate=True))) as image:
             return np.asarray(image if image.mode in ("1", "L", "P") else image.convert("L")) > 0
     except (TypeError, binascii.Error, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise SceneError(f"{where} is a mask, but its PNG cannot be read: {error}. Is the file whole?") from error
+        raise UserError(f"{where} is a mask, but its PNG cannot be read: {error}. Is the file whole?") from error
 
 
 def _patches(shape: _Shape, size: Size) -> list[Patch]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, MAX_CLASSES, ClassTable
 from nerfseg_ns.labels.colours import distinct_colors
 
@@ -35,14 +35,14 @@ def class_index(name: str, where: str, table: ClassTable, more: Collection[str] 
         The index; IGNORE_INDEX if the name says "not labelled", or is that of the class that stands for it.
 
     Raises:
-        SceneError: there is no such class; the message shows those with names near to it.
+        UserError: there is no such class; the message shows those with names near to it.
     """
     if name in table.names:
         index = table.names.index(name)
         return IGNORE_INDEX if index == table.file_ignore_index else index
     if is_not_labelled(name, more):
         return IGNORE_INDEX
-    raise SceneError(
+    raise UserError(
         f"{where} has the class {name!r}, which is not in the class table; {_near(name, table)}. Correct the name, or "
         "add the class to classes.json."
     )
@@ -56,16 +56,16 @@ def named_table(names: Sequence[str], path: Path) -> ClassTable:
         path: one of the label files, for messages.
 
     Raises:
-        SceneError: there are no names, or too many.
+        UserError: there are no names, or too many.
     """
     if not names:
-        raise SceneError(
+        raise UserError(
             f'The label files, such as {path}, name no class: all that they hold says "not labelled". Label some of it.'
         )
     try:
         return ClassTable(tuple(names), distinct_colors(min(len(names), MAX_CLASSES)))
-    except SceneError as error:
-        raise SceneError(f"{error} The names are those of the label files, such as {path}.") from error
+    except UserError as error:
+        raise UserError(f"{error} The names are those of the label files, such as {path}.") from error
 
 
 def _near(name: str, table: ClassTable) -> str:

@@ -5,7 +5,7 @@ Only for scenes without a `classes.json` of their own.
 
 from __future__ import annotations
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.labels.encoding import LabelColors, classify, decide_encoding, refuse_ambiguous_order
 from nerfseg_ns.labels.pixels import describe_code
@@ -147,15 +147,15 @@ def choose_table(colors: LabelColors, palette: str = "auto", encoding: str = "au
         encoding: the files' encoding where it is known, else "auto".
 
     Raises:
-        SceneError: no such name; or, with "auto", the files hold class indices (which fit any table), no table has
+        UserError: no such name; or, with "auto", the files hold class indices (which fit any table), no table has
             any of the colours, or the colours fit in both channel orders.
     """
     if palette != "auto":
         if palette not in PALETTES:
-            raise SceneError(f"There is no palette {palette!r}; choose among {', '.join(PALETTES)}.")
+            raise UserError(f"There is no palette {palette!r}; choose among {', '.join(PALETTES)}.")
         return PALETTES[palette]
     remedy = f"Write a classes.json beside the images' folders, or choose --palette among {', '.join(PALETTES)}."
-    indices = SceneError(f"The label files hold class indices, which do not tell what the classes are. {remedy}")
+    indices = UserError(f"The label files hold class indices, which do not tell what the classes are. {remedy}")
     if colors.single_channel or encoding == "index":
         raise indices
     counts = {
@@ -172,7 +172,7 @@ def choose_table(colors: LabelColors, palette: str = "auto", encoding: str = "au
         raise indices
     elif best == 0:
         shown = ", ".join(describe_code(code) for code in colors.codes[:3])
-        raise SceneError(f"No built-in palette has any of the label files' colours ({shown}, ...). {remedy}")
+        raise UserError(f"No built-in palette has any of the label files' colours ({shown}, ...). {remedy}")
     return table
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import UInt8
 
-from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.errors import ErrorCollector, UserError
 from nerfseg_ns.labels.classes import ClassTable
 
 Size = tuple[int, int]
@@ -50,7 +50,7 @@ class PhotoLabel(ABC):
             options: what the user says.
 
         Raises:
-            SceneError: the files do not tell, or cannot be read.
+            UserError: the files do not tell, or cannot be read.
         """
 
     @classmethod
@@ -66,9 +66,9 @@ class PhotoLabel(ABC):
             options: what the user says.
 
         Raises:
-            SceneError: everything that is wrong with them.
+            UserError: everything that is wrong with them.
         """
-        problems = Problems()
+        problems = ErrorCollector()
         problems.each(lambda pair: check_size(pair[0].place, pair[0].read(table).shape, pair[1]), zip(labels, sizes))
         problems.raise_found()
         return list(labels)
@@ -78,15 +78,15 @@ class PhotoLabel(ABC):
         """Class indices; IGNORE_INDEX wherever the file does not say a class.
 
         Raises:
-            SceneError: the file cannot be read, or says a class that the table has not.
+            UserError: the file cannot be read, or says a class that the table has not.
         """
 
 
 def check_size(place: Path | str, shape: tuple[int, ...], size: Size) -> None:
-    """Raises SceneError if the labels [height, width] at a place have not the size of their photo."""
+    """Raises UserError if the labels [height, width] at a place have not the size of their photo."""
     height, width = shape
     if (width, height) != tuple(size):
-        raise SceneError(
+        raise UserError(
             f"The label {place} is {width} x {height} pixels, its photo {size[0]} x {size[1]}: a label has the size of "
             "its photo. Resize it without interpolation (nearest neighbour), or draw it on the photo."
         )

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt8
 from PIL import Image
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 
 _GREY = 0x010101
 _SINGLE_CHANNEL_MODES = ("1", "L", "P")
@@ -38,18 +38,18 @@ def decode_label(path: Path) -> LabelPixels:
     """Reads a PNG's pixels.
 
     Raises:
-        SceneError: the file is unreadable, a JPEG, or not a PNG of 8 bits a channel with one or three channels.
+        UserError: the file is unreadable, a JPEG, or not a PNG of 8 bits a channel with one or three channels.
     """
     try:
         with Image.open(path) as image:
             if image.format == "JPEG":
                 raise jpeg_error(path)
             if image.format != "PNG" or image.mode not in _SINGLE_CHANNEL_MODES + _COLOR_MODES:
-                raise SceneError(f"{path} is a {image.format} image of mode {image.mode}: {_WANTED}")
+                raise UserError(f"{path} is a {image.format} image of mode {image.mode}: {_WANTED}")
             _check_depth(path, image.mode)
             return _single_channel(image) if image.mode in _SINGLE_CHANNEL_MODES else _color(image)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow: SyntaxError for broken PNG chunks
-        raise SceneError(f"Cannot read the label image {path}: {error}. Is the file whole?") from error
+        raise UserError(f"Cannot read the label image {path}: {error}. Is the file whole?") from error
 
 
 def _check_depth(path: Path, mode: str) -> None:
@@ -57,9 +57,9 @@ def _check_depth(path: Path, mode: str) -> None:
     with path.open("rb") as file:
         depth = file.read(25)[24]  # of the header, which comes first in every PNG
     if depth > 8:
-        raise SceneError(f"{path} is a PNG of {depth} bits a channel: {_WANTED}")
+        raise UserError(f"{path} is a PNG of {depth} bits a channel: {_WANTED}")
     if depth < 8 and mode != "P":
-        raise SceneError(
+        raise UserError(
             f"{path} is a grey PNG of bit depth {depth}, which leaves open whether its white is 1 or 255: {_WANTED} "
             "Save it with 8 bits a channel."
         )
@@ -115,9 +115,9 @@ def describe_unknown(
     return worst, where, f" {len(wrong) - 1} other values are wrong too." if len(wrong) > 1 else ""
 
 
-def jpeg_error(path: Path) -> SceneError:
+def jpeg_error(path: Path) -> UserError:
     """Why labels are not read from JPEGs."""
-    return SceneError(
+    return UserError(
         f"{path} is a JPEG: its compression blurs the colours at the borders of classes, so that they cannot be told "
         "any more. Save label images as PNG, from their original."
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Shaped, UInt8
 
-from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.errors import ErrorCollector, UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.labels.encoding import Encoding, LabelColors, classify, decide_encoding, scan_labels
 from nerfseg_ns.labels.palettes import choose_table
@@ -47,11 +47,11 @@ class PngLabel(PhotoLabel):
 
 
 def check_labels(paths: Sequence[Path], colors: LabelColors, table: ClassTable, encoding: Encoding) -> None:
-    """Raises SceneError, with file, pixel and count, if a colour or an index is not in the class table."""
+    """Raises UserError, with file, pixel and count, if a colour or an index is not in the class table."""
     wrong_kind = colors.single_channel and encoding != "index"
     if classify(colors.codes, table, encoding)[1].all() and not wrong_kind:
         return
-    problems = Problems()
+    problems = ErrorCollector()
     problems.each(lambda path: read_label(path, table, encoding), paths)
     problems.raise_found()
 
@@ -71,13 +71,13 @@ def read_label(
         Class indices; IGNORE_INDEX where the file's own ignore index stands or the image is fully transparent.
 
     Raises:
-        SceneError: see `scan_labels`; or a colour or index is not in the table.
+        UserError: see `scan_labels`; or a colour or index is not in the table.
     """
     pixels = decode_label(path)
     if size is not None:
         check_size(path, pixels.codes.shape, size)
     if pixels.single_channel and encoding != "index":
-        raise SceneError(f"{path} has one channel (class indices) where colours in {encoding.upper()} are expected.")
+        raise UserError(f"{path} has one channel (class indices) where colours in {encoding.upper()} are expected.")
     labels, known = classify(pixels.codes, table, encoding)
     unknown = ~known & pixels.opaque
     if unknown.any():
@@ -92,16 +92,16 @@ def _unknown_error(
     unknown: Bool[np.ndarray, "height width"],
     table: ClassTable,
     encoding: Encoding,
-) -> SceneError:
+) -> UserError:
     """Says which colour or index, where, how many pixels and what to do, of the most frequent one that is wrong."""
     worst, where, others = describe_unknown(path, codes & 0xFF if encoding == "index" else codes, unknown)
     if encoding == "index":
-        return SceneError(
+        return UserError(
             f"{where} the class index {worst}, but the class table has {len(table)} classes (0 to {len(table) - 1}) "
             f"and the ignore index {table.file_ignore_index}.{others} Correct the file, the class table or its "
             "ignore_index."
         )
-    return SceneError(
+    return UserError(
         f"{where} the colour {describe_code(worst)}, which in {encoding.upper()} order is none of the {len(table)} "
         f"colours of the class table.{others} Add the colour to classes.json (if it stands for not labelled, as a "
         "class whose position is the ignore_index), or draw the labels without smoothed borders."

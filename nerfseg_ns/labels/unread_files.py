@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from unicodedata import normalize
 
-from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.errors import ErrorCollector, UserError
 from nerfseg_ns.labels.json_labels import labels_in_json
 from nerfseg_ns.labels.voc import LABELMAP, MASK_FOLDER
 
@@ -22,7 +22,7 @@ _XML_HEAD = 4096
 """Bytes of an XML that are looked at."""
 
 
-def refuse_overlooked(
+def refuse_unread_files(
     folder: Path, files: Sequence[Path], stems: Collection[str], photos: Collection[Path], beside_photos: bool
 ) -> None:
     """Refuses what seems to be a label but is none that can be read, with what to do about each.
@@ -35,10 +35,10 @@ def refuse_overlooked(
         beside_photos: whether the folder is that of the photos, so that its images and archives may be of photos.
 
     Raises:
-        SceneError: images that are not PNGs, packed exports, XMLs of annotations, labels in subfolders.
+        UserError: images that are not PNGs, packed exports, XMLs of annotations, labels in subfolders.
     """
     known = {photo.resolve() for photo in photos}
-    problems = Problems()
+    problems = ErrorCollector()
     problems.each(_refuse_xml, files)
     if not beside_photos:
         problems.each(_refuse_archive, files)
@@ -55,7 +55,7 @@ def _refuse_xml(path: Path) -> None:
         return
     with path.open("rb") as file:
         if b"<annotation" in file.read(_XML_HEAD):  # also CVAT's <annotations>
-            raise SceneError(
+            raise UserError(
                 f"{path} holds annotations as XML (Pascal VOC's boxes or CVAT's own), which are not read: export them "
                 "as COCO with polygons or masks, from CVAT also as Segmentation mask 1.1."
             )
@@ -63,12 +63,12 @@ def _refuse_xml(path: Path) -> None:
 
 def _refuse_archive(path: Path) -> None:
     if path.suffix.lower() == ".zip":
-        raise SceneError(f"{path} is packed: unpack it into {path.parent}, and move the archive out of the folder.")
+        raise UserError(f"{path} is packed: unpack it into {path.parent}, and move the archive out of the folder.")
 
 
 def _refuse_other_image(path: Path, stems: Collection[str]) -> None:
     if path.suffix.lower() in _OTHER_IMAGES and normalize("NFC", path.stem) in stems:
-        raise SceneError(f"{path} has the name of a photo but is no PNG: save it as PNG, or move it out of the folder.")
+        raise UserError(f"{path} has the name of a photo but is no PNG: save it as PNG, or move it out of the folder.")
 
 
 def _refuse_labels_below(folder: Path, subfolder: Path, known: set[Path], beside_photos: bool) -> None:
@@ -82,7 +82,7 @@ def _refuse_labels_below(folder: Path, subfolder: Path, known: set[Path], beside
         images = not beside_photos and path.resolve() not in {photo.parent for photo in known}
         label = next((file for file in sorted(path.iterdir()) if _is_label(file, known, images)), None)
         if label is not None:
-            raise SceneError(
+            raise UserError(
                 f"{label} is not read: labels lie directly in {folder}. Move the content of {moved} there, or, if it "
                 "is no label, out of the folder."
             )
@@ -95,7 +95,7 @@ def _is_label(path: Path, known: set[Path], images: bool) -> bool:
     if path.suffix.lower() == ".json":
         try:
             return bool(labels_in_json(path))
-        except SceneError:
+        except UserError:
             return False
     return path.name == LABELMAP or (images and path.suffix.lower() == ".png")
 

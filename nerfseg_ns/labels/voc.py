@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.errors import ErrorCollector, UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.labels.encoding import classify
 from nerfseg_ns.labels.names import class_index, is_not_labelled
@@ -51,8 +51,8 @@ class VocLabel(PhotoLabel):
                     classes.setdefault(name, color)
         try:
             return ClassTable(tuple(classes), tuple(classes.values()))
-        except SceneError as error:
-            raise SceneError(f"{labels[0].labelmap}: {error}") from error
+        except UserError as error:
+            raise UserError(f"{labels[0].labelmap}: {error}") from error
 
     def read(self, table: ClassTable) -> UInt8[np.ndarray, "height width"]:
         colors = read_labelmap(self.labelmap)
@@ -70,7 +70,7 @@ class VocLabel(PhotoLabel):
         """The class index for each entry of the labelmap that occurs in the image."""
         indices = np.full(256, IGNORE_INDEX, dtype=np.uint8)
         counts = np.bincount(entries.ravel(), minlength=256)[: len(colors)]
-        problems = Problems()
+        problems = ErrorCollector()
         for entry in np.flatnonzero(counts):
             where = f"{self.path}: the colour {colors.colors[entry]} of {counts[entry]} pixels"
             with problems.collect():
@@ -78,9 +78,9 @@ class VocLabel(PhotoLabel):
         problems.raise_found()
         return indices
 
-    def _unknown_error(self, pixels: LabelPixels, unknown: np.ndarray) -> SceneError:
+    def _unknown_error(self, pixels: LabelPixels, unknown: np.ndarray) -> UserError:
         worst, where, others = describe_unknown(self.path, pixels.codes, unknown)
-        return SceneError(
+        return UserError(
             f"{where} the colour {describe_code(worst)}, which {self.labelmap} does not name.{others} Export the "
             f"labels again with their {LABELMAP}, or add the colour to it (as ignore, if it stands for not labelled)."
         )
@@ -90,13 +90,13 @@ def find_masks(folder: Path) -> list[Path]:
     """The label images of an export in this layout, nothing if the folder is not one; frames may be in subfolders.
 
     Raises:
-        SceneError: the folder has only one half of an export.
+        UserError: the folder has only one half of an export.
     """
     labelmap, masks = folder / LABELMAP, folder / MASK_FOLDER
     if labelmap.is_file() and not masks.is_dir():
-        raise SceneError(f"{labelmap} is there, but not the label images that belong to it: put them in {masks}.")
+        raise UserError(f"{labelmap} is there, but not the label images that belong to it: put them in {masks}.")
     if masks.is_dir() and not labelmap.is_file():
-        raise SceneError(
+        raise UserError(
             f"{masks} is there, but not {labelmap}, which says the class of each colour: add the one of the export, "
             "with lines such as Building:70,70,70::"
         )
@@ -115,15 +115,15 @@ def read_labelmap(path: Path) -> ClassTable:
     """Reads the names and colours of a labelmap.txt, all of its lines, and VOC's colour of borders.
 
     Raises:
-        SceneError: it cannot be read, a line is not of the form `name:red,green,blue:parts:actions`, or names or
+        UserError: it cannot be read, a line is not of the form `name:red,green,blue:parts:actions`, or names or
             colours repeat.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
-        raise SceneError(f"Cannot read {path}: {error}.") from error
+        raise UserError(f"Cannot read {path}: {error}.") from error
     numbered = [(number, line.strip()) for number, line in enumerate(lines, start=1)]
-    problems = Problems()
+    problems = ErrorCollector()
     entries = problems.each(
         lambda item: _parse_line(path, *item), [item for item in numbered if item[1] and not item[1].startswith("#")]
     )
@@ -133,15 +133,15 @@ def read_labelmap(path: Path) -> ClassTable:
         names, colors = [*names, _BORDER_NAME], [*colors, _BORDER]
     try:
         return ClassTable(tuple(names), tuple(colors), file_ignore_index=None)
-    except SceneError as error:
-        raise SceneError(f"{path}: {error}") from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def _parse_line(path: Path, number: int, line: str) -> tuple[str, tuple[int, int, int]]:
     name, *fields = line.rsplit(":", 3)
     values = fields[0].split(",") if fields else []
     if len(values) != 3 or not all(value.strip().isascii() and value.strip().isdigit() for value in values):
-        raise SceneError(f"{path}, line {number}: {line!r} is not of the form name:red,green,blue:parts:actions.")
+        raise UserError(f"{path}, line {number}: {line!r} is not of the form name:red,green,blue:parts:actions.")
     red, green, blue = map(int, values)
     return name.strip(), (red, green, blue)
 
@@ -152,7 +152,7 @@ def _through_palette(path: Path, pixels: LabelPixels) -> LabelPixels:
         return pixels
     indices = pixels.codes & 0xFF
     if indices.max() >= len(pixels.embedded):
-        raise SceneError(
+        raise UserError(
             f"{path} has {len(pixels.embedded)} colours in its palette, but pixels of index {indices.max()}: the file "
             "is broken. Export it again."
         )

@@ -15,7 +15,7 @@ from nerfseg_ns.core.stage import GUIDANCE_GROUP, SEMANTIC_GROUP, Stage
 from nerfseg_ns.geometry.base import Geometry, RenderedLevel
 from nerfseg_ns.labels.label_maps import LabelMaps
 from nerfseg_ns.models.config import StagedModelConfig
-from nerfseg_ns.semantics.frozen_rays import FrozenRays
+from nerfseg_ns.semantics.cached_rays import CachedRays
 from nerfseg_ns.semantics.fusion import Fusion
 from nerfseg_ns.semantics.label_modules import make_label_modules
 from nerfseg_ns.viewer.labels_button import LabelsButton
@@ -112,7 +112,7 @@ class StagedModel(Model):
         return self.render(ray_bundle)[-1].rgb.clamp(0.0, 1.0)
 
     @torch.no_grad()
-    def freeze_rays(self, ray_bundle: RayBundle, batch: Dict[str, Tensor]) -> FrozenRays:
+    def cache_rays(self, ray_bundle: RayBundle, batch: Dict[str, Tensor]) -> CachedRays:
         """Renders labelled rays once, for all the steps of stage 2 that they are drawn in.
 
         Args:
@@ -120,7 +120,7 @@ class StagedModel(Model):
             batch: their `image` colours [rays, 3] and `semantics` [rays, 1].
         """
         levels = self.render(ray_bundle)
-        return FrozenRays(
+        return CachedRays(
             self.semantics.choose_samples(levels),
             levels[-1].rgb.clamp(0.0, 1.0),
             batch["image"][..., :3].to(self.device),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 
 
 @dataclass
@@ -40,12 +40,12 @@ class PhotosConfig:
         """Checks the options.
 
         Raises:
-            SceneError: an option makes no sense.
+            UserError: an option makes no sense.
         """
         least = {"max_image_side": 64, "max_features": 100, "threads": 0, "seed": 0}
         for name, minimum in least.items():
             if getattr(self, name) < minimum:
                 option = name.replace("_", "-")
-                raise SceneError(f"--{option} is {getattr(self, name)}; nerfseg photos needs at least {minimum}.")
+                raise UserError(f"--{option} is {getattr(self, name)}; nerfseg photos needs at least {minimum}.")
         if not 0 < self.min_registered <= 1:
-            raise SceneError(f"--min-registered is {self.min_registered}; wanted is a share above 0 and up to 1.")
+            raise UserError(f"--min-registered is {self.min_registered}; wanted is a share above 0 and up to 1.")

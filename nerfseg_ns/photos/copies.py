@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 from PIL.ExifTags import IFD, Base
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.photos.exif import BROKEN
 from nerfseg_ns.photos.find_photos import Photo, copy_size
 
@@ -28,7 +28,7 @@ def copy_photo(photo: Photo, target: Path, max_side: int) -> None:
         max_side: of the copy, in pixels.
 
     Raises:
-        SceneError: the photo's pixels cannot be read.
+        UserError: the photo's pixels cannot be read.
     """
     size = copy_size(photo.size, max_side)
     try:
@@ -42,7 +42,7 @@ def copy_photo(photo: Photo, target: Path, max_side: int) -> None:
             upright = ImageOps.exif_transpose(image)
             options = {"icc_profile": image.info.get("icc_profile"), "exif": _exif_of_copy(image, size, photo.size)}
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise SceneError(f"Cannot read the photo {photo.path}: {error}. Remove it, or save it anew.") from error
+        raise UserError(f"Cannot read the photo {photo.path}: {error}. Remove it, or save it anew.") from error
     upright = upright.convert("RGB")
     if upright.size != size:  # rounded to another pixel
         upright = upright.resize(size, Image.Resampling.BICUBIC)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from PIL import Image
 
-from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.errors import ErrorCollector, UserError
 from nerfseg_ns.photos.exif import ExifFacts, read_exif
 
 SUFFIXES = {".jpg": ".jpg", ".jpeg": ".jpeg", ".png": ".png", ".tif": ".png", ".tiff": ".png"}
@@ -49,15 +49,15 @@ def find_photos(folder: Path) -> list[Photo]:
         The photos, sorted by name.
 
     Raises:
-        SceneError: there are too few, some cannot be read, or two have one name but for the suffix.
+        UserError: there are too few, some cannot be read, or two have one name but for the suffix.
     """
     if not folder.is_dir():
-        raise SceneError(f"{folder} is no folder; wanted is the folder with the photos.")
+        raise UserError(f"{folder} is no folder; wanted is the folder with the photos.")
     files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     paths = [path for path in files if path.is_file() and path.suffix.lower() in SUFFIXES]
     if len(paths) < FEWEST:
-        raise SceneError(_too_few(folder, paths, files))
-    problems = Problems()
+        raise UserError(_too_few(folder, paths, files))
+    problems = ErrorCollector()
     with problems.collect():
         _check_stems(paths)
     photos = problems.each(_open, paths)
@@ -79,7 +79,7 @@ def group_by_camera(
         Positions in the list of photos, group by group.
 
     Raises:
-        SceneError: one camera was asked for, and the copies would differ in size.
+        UserError: one camera was asked for, and the copies would differ in size.
     """
     groups = defaultdict(list)
     for index, photo in enumerate(photos):
@@ -87,7 +87,7 @@ def group_by_camera(
         groups[(size, photo.exif.camera if single_camera == "auto" else ())].append(index)
     if single_camera == "always" and len(groups) > 1:
         sizes = ", ".join(f"{width} x {height}" for (width, height), _ in sorted(groups))
-        raise SceneError(f"--single-camera always needs photos of one size; theirs are {sizes} pixels. Choose auto.")
+        raise UserError(f"--single-camera always needs photos of one size; theirs are {sizes} pixels. Choose auto.")
     return list(groups.values())
 
 
@@ -115,7 +115,7 @@ def _check_stems(paths: list[Path]) -> None:
         by_stem[path.stem.casefold()].append(path.name)
     repeated = [" and ".join(names) for names in by_stem.values() if len(names) > 1]
     if repeated:
-        raise SceneError(
+        raise UserError(
             f"Photos in {paths[0].parent} differ in the suffix only: {'; '.join(repeated[:5])}. Label maps are found "
             "by the name without the suffix: remove one of each, or rename."
         )
@@ -126,7 +126,7 @@ def _open(path: Path) -> Photo:
         with Image.open(path) as image:
             size, mode, exif = image.size, image.mode, read_exif(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise SceneError(f"Cannot read the photo {path}: {error}. Remove it, or save it anew as a JPEG.") from error
+        raise UserError(f"Cannot read the photo {path}: {error}. Remove it, or save it anew as a JPEG.") from error
     if mode.startswith(("I", "F")):
-        raise SceneError(f"{path} has more than 8 bits per channel; convert it to an 8-bit JPEG or PNG.")
+        raise UserError(f"{path} has more than 8 bits per channel; convert it to an 8-bit JPEG or PNG.")
     return Photo(path, size[::-1] if exif.orientation >= 5 else size, exif)

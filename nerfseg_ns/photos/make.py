@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.photos.config import PhotosConfig
 from nerfseg_ns.photos.find_photos import find_photos, group_by_camera
 from nerfseg_ns.utils.files import new_folder, write_text
@@ -28,7 +28,7 @@ def make_scene(images: Path, output: Path, config: PhotosConfig) -> dict[str, An
         The figures, as written to `summary.json`.
 
     Raises:
-        SceneError: pycolmap is missing, an option makes no sense, the photos or the folder cannot be used, or too few
+        UserError: pycolmap is missing, an option makes no sense, the photos or the folder cannot be used, or too few
             photos get a pose.
     """
     config.check()
@@ -48,16 +48,16 @@ def make_scene(images: Path, output: Path, config: PhotosConfig) -> dict[str, An
 
 def _require_pycolmap() -> None:
     if importlib.util.find_spec("pycolmap") is None:
-        raise SceneError("nerfseg photos needs pycolmap: pip install 'nerfseg[sfm]' (or, from source, -e '.[sfm]').")
+        raise UserError("nerfseg photos needs pycolmap: pip install 'nerfseg[sfm]' (or, from source, -e '.[sfm]').")
 
 
 def _check_output(images: Path, output: Path) -> None:
     if output.resolve() == images.resolve():
-        raise SceneError(f"The scene cannot be written into the folder of its photos, {images}: give another OUT.")
+        raise UserError(f"The scene cannot be written into the folder of its photos, {images}: give another OUT.")
     if output.exists() and not output.is_dir():
-        raise SceneError(f"{output} is a file; give a folder that does not exist yet.")
+        raise UserError(f"{output} is a file; give a folder that does not exist yet.")
     if output.is_dir() and any(output.iterdir()):
-        raise SceneError(f"{output} is not empty; give a folder that does not exist yet, or remove this one.")
+        raise UserError(f"{output} is not empty; give a folder that does not exist yet, or remove this one.")
 
 
 def _print_results(figures: dict[str, Any], output: Path) -> None:

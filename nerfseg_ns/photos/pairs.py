@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy.spatial import cKDTree
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 
 EXHAUSTIVE_UP_TO = 60
 """Photos up to which `auto` compares all pairs."""
@@ -35,10 +35,10 @@ def choose_matching(
         located: how many of them have a GPS position that may be used.
 
     Raises:
-        SceneError: spatial matching was asked for, and there are no positions.
+        UserError: spatial matching was asked for, and there are no positions.
     """
     if wanted == "spatial" and located < 2:
-        raise SceneError(
+        raise UserError(
             f"--matching spatial needs GPS positions: {located} of {photos} photos have one that may be used. Choose "
             "another matching, or leave out --no-use-gps."
         )

@@ -14,7 +14,7 @@ import pycolmap
 from jaxtyping import Float64
 
 from nerfseg_ns.console.progress import progress_bar, say
-from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.errors import ErrorCollector, UserError
 from nerfseg_ns.photos.align import Alignment, align, local_positions
 from nerfseg_ns.photos.config import PhotosConfig
 from nerfseg_ns.photos.copies import copy_photo
@@ -55,7 +55,7 @@ class SceneMaker:
             Its figures.
 
         Raises:
-            SceneError: a photo cannot be read, or too few photos get a pose.
+            UserError: a photo cannot be read, or too few photos get a pose.
         """
         say(self._found())
         matching = choose_matching(self.config.matching, len(self.photos), len(self.places))
@@ -80,7 +80,7 @@ class SceneMaker:
 
     def _copy(self) -> None:
         self.copies.mkdir()
-        problems = Problems()
+        problems = ErrorCollector()
         with progress_bar("Copying photos", len(self.photos)) as report:
             for index, (photo, key) in enumerate(zip(self.photos, self.keys)):
                 with problems.collect():
@@ -119,7 +119,7 @@ class SceneMaker:
         if placed >= needed:
             return
         apart = f", which fell apart into {len(models)} scenes" if len(models) > 1 else ""
-        raise SceneError(
+        raise UserError(
             f"Poses were found for only {placed} of {count} photos{apart}; at least {needed} are needed. The usual "
             "reasons: neighbouring photos overlap too little (two thirds of each is a good measure); they are blurred; "
             "they show mostly water, snow or sky; they were taken at different places. What helps: more photos in "

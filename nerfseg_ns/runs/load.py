@@ -10,7 +10,7 @@ from nerfstudio.utils.eval_utils import eval_setup
 
 from nerfseg_ns.console.quiet import quiet
 from nerfseg_ns.core.stage import Stage
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.pipeline import NerfSegPipeline, NerfSegPipelineConfig
 from nerfseg_ns.training.checkpoints import find_checkpoint, read_checkpoint, require_finished_stage1
 from nerfseg_ns.training.trainer import StagedTrainerConfig
@@ -23,7 +23,7 @@ def load_run(config_file: Path) -> NerfSegPipeline:
         config_file: its config.yml.
 
     Raises:
-        SceneError: it is the config of something else, has no checkpoint, or has not learnt labels yet.
+        UserError: it is the config of something else, has no checkpoint, or has not learnt labels yet.
     """
     _require_own_run(config_file)
     checkpoints = find_checkpoint(config_file).parent.resolve()
@@ -35,7 +35,7 @@ def load_run(config_file: Path) -> NerfSegPipeline:
     with quiet():
         _, pipeline, _, _ = eval_setup(config_file, update_config_callback=with_its_checkpoints)
     if pipeline.model.stage is Stage.IMPLICIT:
-        raise SceneError(
+        raise UserError(
             f"The run in {config_file.parent} has not learnt labels yet: its stage 1 is not over. Go on with it: the "
             f"command it was trained with, and --load-dir {checkpoints}."
         )
@@ -49,7 +49,7 @@ def load_stage1(config: StagedTrainerConfig) -> NerfSegPipeline:
         config: of the method that it was trained with.
 
     Raises:
-        SceneError: there is no finished stage 1, or that of another method.
+        UserError: there is no finished stage 1, or that of another method.
     """
     checkpoint = find_checkpoint(config.stage1_from)
     state = read_checkpoint(checkpoint)
@@ -66,6 +66,6 @@ def _require_own_run(config_file: Path) -> None:
     try:
         config = yaml.load(config_file.read_text(encoding="utf-8"), Loader=yaml.Loader)
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise SceneError(f"{config_file} is not the config.yml of a trained run: {error}") from error
+        raise UserError(f"{config_file} is not the config.yml of a trained run: {error}") from error
     if not isinstance(getattr(config, "pipeline", None), NerfSegPipelineConfig):
-        raise SceneError(f"{config_file} is not the config.yml of a run of nerfseg or nerfseg-fast.")
+        raise UserError(f"{config_file} is not the config.yml of a run of nerfseg or nerfseg-fast.")

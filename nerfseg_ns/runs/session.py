@@ -14,8 +14,8 @@ from nerfseg_ns.console.quiet import quiet
 from nerfseg_ns.console.timed_lines import say
 from nerfseg_ns.core.seeds import seed_everything
 from nerfseg_ns.core.stage import Stage
-from nerfseg_ns.data.labelled_rays import LabelledRays
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.data.ray_cache import RayCache
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.measurement.timing import seconds_of
 from nerfseg_ns.semantics.outputs import LOGITS
 from nerfseg_ns.training.checkpoints import find_checkpoint, read_checkpoint
@@ -55,7 +55,7 @@ class Session:
             labels: take over stage 2 too; it must have the same classes.
 
         Raises:
-            SceneError: there is no checkpoint, or it is of something else.
+            UserError: there is no checkpoint, or it is of something else.
         """
         checkpoint = find_checkpoint(run)
         state = read_checkpoint(checkpoint)
@@ -65,7 +65,7 @@ class Session:
         try:
             self.trainer.pipeline.load_pipeline(state["pipeline"], state["step"])
         except RuntimeError as error:
-            raise SceneError(
+            raise UserError(
                 f"The run in {checkpoint} does not fit what is measured; give one of the same method at its "
                 f"defaults, on the built-in town.\n{error}"
             ) from error
@@ -81,7 +81,7 @@ class Session:
     def kept_bytes(self) -> int:
         """Memory of the labelled rays that stage 2 keeps ready; 0 before its first step, or where it keeps none."""
         batches = self.trainer.pipeline.datamanager.semantic_batches
-        return batches.rays.kept.num_bytes if batches is not None and isinstance(batches.rays, LabelledRays) else 0
+        return batches.rays.kept.num_bytes if batches is not None and isinstance(batches.rays, RayCache) else 0
 
     def run_step(self, step: int) -> None:
         """Runs a training step as the training loop does."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Optional
 
-from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.errors import ErrorCollector, UserError
 from nerfseg_ns.eye.config import NO_BACKBONE, EyeConfig
 
 
@@ -38,22 +38,22 @@ class SegmentConfig:
             scene: folder of the scene, if one is named.
 
         Raises:
-            SceneError: options make no sense.
+            UserError: options make no sense.
         """
-        problems = Problems()
+        problems = ErrorCollector()
         if scene is None and self.load_config is None:
-            problems.add(SceneError("No scene is named; give its folder, or the config.yml of a run (--load-config)."))
+            problems.add(UserError("No scene is named; give its folder, or the config.yml of a run (--load-config)."))
         if scene is not None and not scene.is_dir():
-            problems.add(SceneError(f"There is no folder {scene}. Name the folder that holds images/ and labels/."))
+            problems.add(UserError(f"There is no folder {scene}. Name the folder that holds images/ and labels/."))
         if scene is not None and self.output_dir.expanduser().resolve() == scene.resolve():
             problems.add(
-                SceneError(f"{scene} is the scene itself: maps would lie over its labels. Give another --output-dir.")
+                UserError(f"{scene} is the scene itself: maps would lie over its labels. Give another --output-dir.")
             )
         if self.load_config is not None and not self.load_config.is_file():
-            problems.add(SceneError(f"There is no file {self.load_config}. Name the config.yml of a trained run."))
+            problems.add(UserError(f"There is no file {self.load_config}. Name the config.yml of a trained run."))
         if self.load_config is None and self.eye.backbone == NO_BACKBONE:
             problems.add(
-                SceneError("Without an eye (--eye.backbone none) only a run can map labels: give --load-config.")
+                UserError("Without an eye (--eye.backbone none) only a run can map labels: give --load-config.")
             )
         with problems.collect():
             self.eye.check()

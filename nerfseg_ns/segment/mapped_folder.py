@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.evaluation.prediction import Prediction
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.pictures.label_colours import blend_labels
@@ -44,13 +44,13 @@ class MappedFolder:
         """Makes the folder, or takes up an earlier one. What another state of labels or options made does not count.
 
         Raises:
-            SceneError: it holds something else, or cannot be written.
+            UserError: it holds something else, or cannot be written.
         """
         if self.folder.exists() and not self.folder.is_dir():
-            raise SceneError(f"{self.folder} is a file; give another --output-dir.")
+            raise UserError(f"{self.folder} is a file; give another --output-dir.")
         facts = self.folder / FACTS
         if self.folder.is_dir() and any(self.folder.iterdir()) and not facts.is_file():
-            raise SceneError(
+            raise UserError(
                 f"{self.folder} holds something else than label maps of nerfseg segment (there is no {FACTS} in it); "
                 "give another --output-dir. Nothing in it was touched."
             )
@@ -61,7 +61,7 @@ class MappedFolder:
             self._note()
             ClassTable(self.table.names, self.table.colors).save(self.folder / "classes.json")
         except OSError as error:
-            raise SceneError(f"Cannot write {self.folder}: {error.strerror or error}. Choose another place.") from error
+            raise UserError(f"Cannot write {self.folder}: {error.strerror or error}. Choose another place.") from error
 
     def _take_up(self, earlier: dict) -> None:
         """Goes on with earlier maps; those of another state of labels or options are taken away."""
@@ -72,7 +72,7 @@ class MappedFolder:
         maps = sorted(self.folder.glob(f"labels/*.{PARTS['labels']}"))
         changed = [path for path in maps if written.get(path.stem) != _digest_of_file(path)]
         if changed:
-            raise SceneError(
+            raise UserError(
                 f"{changed[0]} ({len(changed)} such) is not as it was written, and the labels or options have changed, "
                 "so that all maps are to be made anew. Nothing was touched: give another --output-dir. What you "
                 "corrected by hand counts as a label where it lies in the scene's label folder."

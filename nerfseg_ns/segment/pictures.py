@@ -15,7 +15,7 @@ from PIL import Image
 
 from nerfseg_ns.console.progress import say
 from nerfseg_ns.dataparsers.photo_names import name_photos
-from nerfseg_ns.errors import Problems, SceneError
+from nerfseg_ns.errors import ErrorCollector, UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.labels.find import FORMS, find_labels
 from nerfseg_ns.labels.label_maps import require_labelled_pixels, resolve_labels
@@ -46,7 +46,7 @@ class Picture:
         """The photo as it is stored, as training takes it, whatever its EXIF orientation.
 
         Raises:
-            SceneError: it cannot be read.
+            UserError: it cannot be read.
         """
         with _opened(self.path) as file:
             return np.array(file.convert("RGB"))
@@ -70,14 +70,14 @@ def find_pictures(
         encoding: of label PNGs, likewise.
 
     Raises:
-        SceneError: all that is wrong with them.
+        UserError: all that is wrong with them.
     """
     if not (scene / FOLDER).is_dir() and _is_of_a_dataparser(scene):
         return _through_dataparser(scene, label_folder, palette, encoding)
     paths = _photos_in(scene / FOLDER, deep=True) if (scene / FOLDER).is_dir() else _photos_in(scene, deep=False)
     if not paths:
-        raise SceneError(f"There is no photo ({', '.join(SUFFIXES)}) in {scene / FOLDER}, nor in {scene} itself.")
-    problems = Problems()
+        raise UserError(f"There is no photo ({', '.join(SUFFIXES)}) in {scene / FOLDER}, nor in {scene} itself.")
+    problems = ErrorCollector()
     sizes = problems.each(_size, paths)
     found: List[Optional[PhotoLabel]] = []
     listed = read_transforms(scene)
@@ -88,7 +88,7 @@ def find_pictures(
     problems.raise_found()
     found = _learnable(paths, found, listed)
     if not any(found):
-        raise SceneError(
+        raise UserError(
             f"No photo is labelled: sought were {FORMS} in {scene / label_folder}, for each labelled photo one with "
             "the photo's stem as its name. Label at least one photo."
         )
@@ -111,11 +111,11 @@ def _learnable(
 def _refuse_twins(paths: Sequence[Path], labels: Sequence[Optional[PhotoLabel]]) -> None:
     """Labels are found by the photo's stem, which must be one photo's alone."""
     stems = Counter(path.stem for path in paths)
-    problems = Problems()
+    problems = ErrorCollector()
     for path, label in zip(paths, labels, strict=True):
         if label is not None and stems[path.stem] > 1:
             problems.add(
-                SceneError(
+                UserError(
                     f"{stems[path.stem]} photos are named {path.stem}, and {label.place} is a label of that name: of "
                     "which one? Rename the others."
                 )
@@ -128,7 +128,7 @@ def _is_of_a_dataparser(scene: Path) -> bool:
 
     try:
         detect_dataparser(scene)
-    except SceneError:
+    except UserError:
         return False
     return True
 
@@ -172,7 +172,7 @@ def _size(path: Path) -> Size:
     """Width and height as stored."""
     with _opened(path) as file:
         if file.mode.startswith(DEEP_MODES):
-            raise SceneError(f"{path} has more than 8 bits a channel ({file.mode}). Save it as a JPEG or 8-bit PNG.")
+            raise UserError(f"{path} has more than 8 bits a channel ({file.mode}). Save it as a JPEG or 8-bit PNG.")
         return file.size
 
 
@@ -183,8 +183,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         with Image.open(path) as file:
             yield file
     except Image.DecompressionBombError as error:
-        raise SceneError(f"{path} is too large for a photo: {error}. Cut it into tiles.") from error
-    except SceneError:
+        raise UserError(f"{path} is too large for a photo: {error}. Cut it into tiles.") from error
+    except UserError:
         raise
     except (OSError, ValueError, SyntaxError) as error:
-        raise SceneError(f"Cannot read the photo {path}: {error}. Mend it, or take it out.") from error
+        raise UserError(f"Cannot read the photo {path}: {error}. Mend it, or take it out.") from error

@@ -24,7 +24,7 @@ def run_segment(scene: Optional[Path], config: SegmentConfig) -> Path:
         The folder that they are in.
 
     Raises:
-        SceneError: options, photos or labels are not usable.
+        UserError: options, photos or labels are not usable.
     """
     config.check(scene)
     source = _make_source(scene, config)

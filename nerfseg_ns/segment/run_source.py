@@ -11,7 +11,7 @@ from numpy import ndarray
 
 from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.dataparsers.photo_names import name_photos
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.evaluation.prediction import Prediction, as_prediction
 from nerfseg_ns.runs.label_mapper import LabelMapper
 from nerfseg_ns.runs.load import load_run
@@ -29,7 +29,7 @@ class RunSource(PhotoSource):
         config: names the run.
 
     Raises:
-        SceneError: the run cannot be used, or is of another scene.
+        UserError: the run cannot be used, or is of another scene.
     """
 
     learnt = "The run has learnt the labels"
@@ -39,7 +39,7 @@ class RunSource(PhotoSource):
         manager = self.pipeline.datamanager
         own = Path(manager.dataparser.config.data).resolve()
         if scene is not None and scene.resolve() not in (own, own.parent):
-            raise SceneError(f"{config.load_config} is of a run on {own}, not on {scene}. Leave the scene out.")
+            raise UserError(f"{config.load_config} is of a run on {own}, not on {scene}. Leave the scene out.")
         self._places: Dict[str, Tuple[LabelledDataset, int]] = {}
         datasets = (manager.train_dataset, manager.eval_dataset)
         names = name_photos(list(dict.fromkeys(path for data in datasets for path in data.image_filenames)))

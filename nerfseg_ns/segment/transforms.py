@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Dict, Optional, Set
 
 from nerfseg_ns.dataparsers.frames import LABEL_KEY
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.find import open_label
 from nerfseg_ns.labels.photo_label import PhotoLabel
 
@@ -32,7 +32,7 @@ class Listed:
         """The labels that the photo's frame names.
 
         Raises:
-            SceneError: there is no such file, or it holds none of that photo.
+            UserError: there is no such file, or it holds none of that photo.
         """
         file = self.labels.get(_key(photo))
         return None if file is None else open_label(file, photo.stem)
@@ -42,7 +42,7 @@ def read_transforms(scene: Path) -> Listed:
     """Reads a scene's transforms.json; without one nothing is listed.
 
     Raises:
-        SceneError: it is none.
+        UserError: it is none.
     """
     file = scene / "transforms.json"
     if not file.is_file():
@@ -54,7 +54,7 @@ def read_transforms(scene: Path) -> Listed:
         frames = [frame for frame in meta.get("frames", []) if LABEL_KEY in frame]
         labels = {_key(scene / frame["file_path"]): scene / frame[LABEL_KEY] for frame in frames}
     except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
-        raise SceneError(f"Cannot read {file}: {error}. Mend it, or move it away: label maps need no poses.") from error
+        raise UserError(f"Cannot read {file}: {error}. Mend it, or move it away: label maps need no poses.") from error
     return Listed(held_out - trained, labels)
 
 

@@ -6,7 +6,7 @@ from typing import Optional
 from jaxtyping import Float
 from torch import Tensor
 
-from nerfseg_ns.semantics.frozen_rays import FrozenRays
+from nerfseg_ns.semantics.cached_rays import CachedRays
 
 CROP_LABELS = "crop_semantics"
 """Key of the crops' class indices [crops, rows, columns] in the dictionary that goes with a batch."""
@@ -18,11 +18,11 @@ TAUGHT_LABELS = "taught_semantics"
 class SemanticBatch:
     """Inputs of a step; the labels are in the dictionary that goes with it, beside the photos' colours."""
 
-    rays: FrozenRays
+    rays: CachedRays
     """With the user's labels."""
     crops: Optional[Float[Tensor, "crops 3 rows columns"]] = None
     """Pieces of labelled photos, for what looks at pixels together."""
-    taught: Optional[FrozenRays] = None
+    taught: Optional[CachedRays] = None
     """Mostly with labels that the eye gave."""
 
     def __len__(self) -> int:

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from nerfstudio.configs.base_config import InstantiateConfig
 from torch import Tensor, nn
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.semantics.losses import label_loss
 
 TILE = 512
@@ -58,15 +58,15 @@ class ColourContext(nn.Module):
         num_classes: number of classes.
 
     Raises:
-        SceneError: a size is none, or a share is not one.
+        UserError: a size is none, or a share is not one.
     """
 
     def __init__(self, config: ColourContextConfig, num_classes: int) -> None:
         super().__init__()
         if min(config.crops, config.crop_size, config.width) < 1:
-            raise SceneError("pipeline.model.colour-context: crops, crop-size and width have to be at least 1.")
+            raise UserError("pipeline.model.colour-context: crops, crop-size and width have to be at least 1.")
         if not 0 <= config.rendered_share <= 1:
-            raise SceneError(f"pipeline.model.colour-context.rendered-share is {config.rendered_share}, not 0 to 1.")
+            raise UserError(f"pipeline.model.colour-context.rendered-share is {config.rendered_share}, not 0 to 1.")
         self.config = config
         self.layers = nn.ModuleList(
             [_layer(config.width if i else 3, config.width, dilation) for i, dilation in enumerate(DILATIONS)]

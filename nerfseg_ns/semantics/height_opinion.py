@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from nerfstudio.configs.base_config import InstantiateConfig
 from torch import Tensor, nn
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.geometry.ground import Ground
 from nerfseg_ns.geometry.scene_frame import SceneFrame
 
@@ -68,13 +68,13 @@ class HeightOpinion(nn.Module):
         is_learnt: whether `learn` has been called, in this run or the one that it was loaded from.
 
     Raises:
-        SceneError: an option makes no sense.
+        UserError: an option makes no sense.
     """
 
     def __init__(self, config: HeightOpinionConfig, num_classes: int) -> None:
         super().__init__()
         if config.weight < 0 or config.window <= 0 or config.rays < 1 or config.least_gain > config.full_gain:
-            raise SceneError(
+            raise UserError(
                 "pipeline.model.height: weight is at least 0, window above 0, rays at least 1, least-gain at most "
                 "full-gain."
             )

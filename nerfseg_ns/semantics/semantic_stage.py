@@ -10,10 +10,10 @@ from nerfstudio.configs.base_config import InstantiateConfig
 from torch import Tensor, nn
 
 from nerfseg_ns.geometry.base import LevelLayout, RaySegment, RenderedLevel
-from nerfseg_ns.semantics.heaviest_samples import keep_heaviest, leave_out_light
 from nerfseg_ns.semantics.level import LevelSemantics
 from nerfseg_ns.semantics.losses import label_loss
 from nerfseg_ns.semantics.member import SemanticMember
+from nerfseg_ns.semantics.top_k_samples import mask_low_weights, top_k_samples
 
 
 @dataclass
@@ -89,7 +89,7 @@ class SemanticStage(nn.Module):
 
     def _choose(self, segment: RaySegment) -> RaySegment:
         count = self.config.max_samples or segment.weights.shape[1]
-        return leave_out_light(keep_heaviest(segment, count), self.config.min_weight)
+        return mask_low_weights(top_k_samples(segment, count), self.config.min_weight)
 
     def render_features(self, rendered: RenderedLevel) -> Tuple[List[Tensor], List[Tensor]]:
         """Rendered features of the finest level's segments and the transmittance before each of them."""

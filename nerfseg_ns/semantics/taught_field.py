@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.eye.config import LEAST_SKILL, NO_BACKBONE, EyeConfig
 from nerfseg_ns.geometry.base import LevelLayout, RaySegment
-from nerfseg_ns.semantics.frozen_rays import FrozenRays
+from nerfseg_ns.semantics.cached_rays import CachedRays
 from nerfseg_ns.semantics.semantic_stage import SemanticStage, SemanticStageConfig
 
 PREFIX = "taught_"
@@ -66,9 +66,9 @@ class FieldEyeConfig(EyeConfig):
     def check(self) -> None:
         super().check()
         if min(self.photos, self.rays) < 0 or not 0 <= self.own_share <= 1:
-            raise SceneError("pipeline.model.eye: photos and rays are at least 0, own-share is 0 to 1.")
+            raise UserError("pipeline.model.eye: photos and rays are at least 0, own-share is 0 to 1.")
         if self.least_skill > self.full_skill:
-            raise SceneError("pipeline.model.eye: least-skill is at most full-skill.")
+            raise UserError("pipeline.model.eye: least-skill is at most full-skill.")
 
     def trust(self, skill: float) -> float:
         """How far an eye of such skill is trusted, 0 to 1."""
@@ -108,7 +108,7 @@ class TaughtField(nn.Module):
         return {f"{PREFIX}{name}": loss for name, loss in self.stage.get_losses(own, labels).items()}
 
 
-def concatenate(parts: List[FrozenRays]) -> FrozenRays:
+def concatenate(parts: List[CachedRays]) -> CachedRays:
     """Rays of several bundles as one."""
     columns = zip(*(part.tensors() for part in parts))
     joined = iter([torch.cat(column) for column in columns])

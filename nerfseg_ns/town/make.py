@@ -12,7 +12,7 @@ from numpy import ndarray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nerfseg_ns.core.indices import evenly_spaced_indices
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.town.cameras import intrinsics, plan_cameras
 from nerfseg_ns.town.classes import CLASSES
 from nerfseg_ns.town.config import TownConfig
@@ -43,7 +43,7 @@ def make_town(config: TownConfig, output: Path) -> Path:
         The folder.
 
     Raises:
-        SceneError: An option makes no sense, or the folder holds something else.
+        UserError: An option makes no sense, or the folder holds something else.
     """
     output = Path(output)
     _check(config)
@@ -77,21 +77,21 @@ def _check(config: TownConfig) -> None:
     }
     for name, minimum in least.items():
         if getattr(config, name) < minimum:
-            raise SceneError(f"{name} is {getattr(config, name)}; a town needs at least {minimum}.")
+            raise UserError(f"{name} is {getattr(config, name)}; a town needs at least {minimum}.")
     if config.labelled_views > config.train_views:
-        raise SceneError(
+        raise UserError(
             f"labelled_views is {config.labelled_views}, but there are only {config.train_views} training views; "
             "ask for fewer labelled views or more training views."
         )
     if not 10 <= config.field_of_view <= 100:
-        raise SceneError(f"field_of_view is {config.field_of_view} degrees; choose one between 10 and 100.")
+        raise UserError(f"field_of_view is {config.field_of_view} degrees; choose one between 10 and 100.")
     if config.seed < 0:
-        raise SceneError(f"seed is {config.seed}; choose one of 0 or more.")
+        raise UserError(f"seed is {config.seed}; choose one of 0 or more.")
     if config.layout not in _WRITERS:
-        raise SceneError(f"There is no layout {config.layout!r}; choose among {', '.join(_WRITERS)}.")
+        raise UserError(f"There is no layout {config.layout!r}; choose among {', '.join(_WRITERS)}.")
     # Near the poles east and north turn within the town; altitudes are those of land.
     if not (abs(config.latitude) <= 89 and abs(config.longitude) <= 180 and -450 <= config.altitude <= 9000):
-        raise SceneError(
+        raise UserError(
             f"The town cannot be at latitude {config.latitude}, longitude {config.longitude}, altitude "
             f"{config.altitude} m; choose -89 to 89, -180 to 180 degrees and -450 to 9000 m."
         )
@@ -107,7 +107,7 @@ def _is_finished(output: Path, record: dict) -> bool:
         found = {}
     if isinstance(found, dict) and all(found.get(key) == value for key, value in record.items()):
         return True
-    raise SceneError(
+    raise UserError(
         f"A town was to be written to {output}, but there is something else already (another town, or other files); "
         "give a folder that does not exist, or remove this one."
     )

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 
 CHECK_EVERY = 100
 """Steps between two looks at the loss; each waits for the GPU."""
@@ -26,12 +26,12 @@ def require_finite_losses(losses: Dict[str, Float[Tensor, ""]], step: int) -> No
         step: that they are of.
 
     Raises:
-        SceneError: one is infinite or not a number.
+        UserError: one is infinite or not a number.
     """
     values = {name: float(loss.detach()) for name, loss in losses.items()}
     if not all(map(math.isfinite, values.values())):
         described = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
-        raise SceneError(f"The loss at step {step} is no finite number: {described}. {ADVICE}")
+        raise UserError(f"The loss at step {step} is no finite number: {described}. {ADVICE}")
 
 
 def require_finite_parameters(parameters: Iterable[Tuple[str, Tensor]], step: int) -> None:
@@ -42,11 +42,11 @@ def require_finite_parameters(parameters: Iterable[Tuple[str, Tensor]], step: in
         step: after which they are saved.
 
     Raises:
-        SceneError: there is an infinite value in one, or one that is not a number.
+        UserError: there is an infinite value in one, or one that is not a number.
     """
     broken = [name for name, values in parameters if not torch.isfinite(values).all()]
     if broken:
-        raise SceneError(
+        raise UserError(
             f"After step {step}, {len(broken)} of the run's parameters hold values that are no finite numbers, the "
             f"first of them {broken[0]}. {ADVICE}"
         )

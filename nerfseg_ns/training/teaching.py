@@ -20,7 +20,7 @@ from nerfseg_ns.data.taught_rays import SceneRays, TaughtRays
 from nerfseg_ns.eye.eye import Eye
 from nerfseg_ns.geometry.ground import surface_points
 from nerfseg_ns.model import NerfSegModel
-from nerfseg_ns.semantics.frozen_rays import FrozenRays
+from nerfseg_ns.semantics.cached_rays import CachedRays
 from nerfseg_ns.semantics.height_opinion import HeightOpinion
 from nerfseg_ns.semantics.opinions import opinion
 
@@ -69,7 +69,7 @@ class Teacher:
         return SceneRays.of(
             self.manager.train_dataset,
             self.manager.train_ray_generator,
-            model.freeze_rays,
+            model.cache_rays,
             (lambda image: model.eye.probabilities(image, turns=1)) if teaches else None,
             photos=eye.photos if teaches else HEIGHT_PHOTOS,
             count=eye.rays if teaches else model.config.height.rays,
@@ -120,6 +120,6 @@ def _what_it_knows(eye: Eye, trust: float) -> str:
     )
 
 
-def _surface(rays: FrozenRays) -> Float[Tensor, "rays 3"]:
+def _surface(rays: CachedRays) -> Float[Tensor, "rays 3"]:
     """Where rays end, by the finest level."""
     return surface_points(rays.levels[-1])

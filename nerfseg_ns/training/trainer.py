@@ -14,7 +14,7 @@ from nerfstudio.viewer.viewer import Viewer
 from torch import Tensor
 
 from nerfseg_ns.core.stage import LABEL_GROUPS
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.geo.georeference import FILE_NAME, METADATA_KEY
 from nerfseg_ns.training.checkpoints import find_checkpoint, read_checkpoint, require_finished_stage1
 from nerfseg_ns.training.nan_checks import CHECK_EVERY, require_finite_losses, require_finite_parameters
@@ -104,7 +104,7 @@ class StagedTrainer(Trainer):
         """Reads the labels anew and unlearns the old ones, between two steps.
 
         Raises:
-            SceneError: the new ones are no good; the old ones stay.
+            UserError: the new ones are no good; the old ones stay.
         """
         manager = self.pipeline.read_labels_again()
         with self.train_lock:
@@ -123,7 +123,7 @@ class StagedTrainer(Trainer):
         self._new_labels.clear()
         try:
             self.take_new_labels()
-        except SceneError as error:
+        except UserError as error:
             refusal = f"The labels were not taken, the old ones stay. {error}"
             button.tell(refusal)
             CONSOLE.print(refusal, style="yellow", markup=False)

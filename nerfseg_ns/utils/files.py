@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
@@ -44,13 +44,13 @@ def new_folder(output: Path) -> Iterator[Path]:
         The folder to write into, beside the final one.
 
     Raises:
-        SceneError: the place cannot be written to.
+        UserError: the place cannot be written to.
     """
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
     except OSError as error:
-        raise SceneError(f"Cannot write {output}: {error.strerror or error}. Choose another place.") from error
+        raise UserError(f"Cannot write {output}: {error.strerror or error}. Choose another place.") from error
     try:
         yield beside
         beside.chmod(0o755)

@@ -13,9 +13,9 @@ from numpy import ndarray
 from PIL import Image
 from torch import Tensor
 
-from nerfseg_ns.compare.contestant import Job
+from nerfseg_ns.compare.method import Job
 from nerfseg_ns.compare.scene import ComparedScene, LabelledImage
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 
 
@@ -47,12 +47,12 @@ def labelled_photos(scene: ComparedScene) -> List[TrainingPhoto]:
     """The training photos whose labels methods may see; those without a labelled pixel are left out.
 
     Raises:
-        SceneError: none is left.
+        UserError: none is left.
     """
     read = [TrainingPhoto.of(scene.read("train", view)) for view in scene.labelled_views]
     photos = [photo for photo in read if photo.is_labelled]
     if not photos:
-        raise SceneError(
+        raise UserError(
             f"None of the {len(read)} labelled training photos of {scene.folder} that are learnt from has a labelled "
             "pixel. Label some of it, or learn from more labelled photos."
         )
@@ -67,7 +67,7 @@ def added_photos(job: Job, min_confidence: float) -> List[TrainingPhoto]:
         min_confidence: of label maps, 0 to 1; pixels below count as not labelled.
 
     Raises:
-        SceneError: label maps are missing or do not fit their photos.
+        UserError: label maps are missing or do not fit their photos.
     """
     scene = job.scene
     if job.info.extra == "truth":
@@ -80,7 +80,7 @@ def added_photos(job: Job, min_confidence: float) -> List[TrainingPhoto]:
 
 def _maps_folder(job: Job) -> Path:
     if job.maps is None:
-        raise SceneError(f"{job.info.title} learns from label maps too, but no folder of maps is given.")
+        raise UserError(f"{job.info.title} learns from label maps too, but no folder of maps is given.")
     return job.maps
 
 
@@ -96,9 +96,9 @@ def _read_map(path: Path, photo: LabelledImage) -> UInt8[ndarray, "height width"
         with Image.open(path) as file:
             values = np.asarray(file)
     except OSError as error:
-        raise SceneError(f"Cannot read the map {path} of the training photo {photo.stem}: {error}") from error
+        raise UserError(f"Cannot read the map {path} of the training photo {photo.stem}: {error}") from error
     if values.shape != photo.image.shape[:2]:
-        raise SceneError(
+        raise UserError(
             f"The map {path} has the shape {values.shape}; its photo {photo.stem} has {photo.image.shape[:2]} pixels "
             "(height, width). Make the maps of this scene's photos anew."
         )

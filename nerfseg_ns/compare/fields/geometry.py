@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Dict
 
-from nerfseg_ns.compare.contestant import Effort
 from nerfseg_ns.compare.fields.run_config import method_config
+from nerfseg_ns.compare.method import TrainingBudget
 from nerfseg_ns.compare.methods import Geometry
 from nerfseg_ns.compare.scene import ComparedScene
 from nerfseg_ns.measurement.timing import seconds_of
@@ -18,7 +18,7 @@ FACTS = "stage1.json"
 """File in the run's folder with what is known of its training."""
 
 
-def train_geometry(scene: ComparedScene, geometry: Geometry, seed: int, effort: Effort, folder: Path) -> Path:
+def train_geometry(scene: ComparedScene, geometry: Geometry, seed: int, effort: TrainingBudget, folder: Path) -> Path:
     """Trains stage 1 of a method to its end, and nothing more.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nerfseg_ns.compare.fields.field_contestant import FieldContestant
+from nerfseg_ns.compare.fields.field_method import FieldMethod
 from nerfseg_ns.compare.fields.joint_model import JointModelConfig
 from nerfseg_ns.compare.fields.run_config import method_config
 from nerfseg_ns.data.guided_sampler import GuidedPixelSamplerConfig
@@ -14,7 +14,7 @@ LABELLED_SHARE = 0.25
 """Of a batch: its labels have no stage of their own."""
 
 
-class JointContestant(FieldContestant):
+class JointMethod(FieldMethod):
     """One field for colours and labels, for as many steps and rays as both stages of the method have together.
 
     It has the method's geometry with all that helps it (pixels, samples, losses, rays of known depth, learning rates

@@ -10,7 +10,7 @@ from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.models.semantic_nerfw import SemanticNerfWModel
 from torch import Tensor
 
-from nerfseg_ns.compare.fields.field_contestant import FieldContestant
+from nerfseg_ns.compare.fields.field_method import FieldMethod
 from nerfseg_ns.compare.fields.run_config import run_config
 from nerfseg_ns.compare.methods import Colour
 from nerfseg_ns.data.datamanager import LabelledDataManagerConfig
@@ -21,7 +21,7 @@ VIEW_CHUNK = 4096
 
 
 class SparselyLabelledNerfW(SemanticNerfWModel):
-    """semantic-nerfw for scenes of which little is labelled; see `NerfWContestant`."""
+    """semantic-nerfw for scenes of which little is labelled; see `NerfWMethod`."""
 
     def populate_modules(self) -> None:
         # Its maker cannot be told to leave this out, and what takes its place is never asked.
@@ -31,7 +31,7 @@ class SparselyLabelledNerfW(SemanticNerfWModel):
         self.cross_entropy_loss = label_loss
 
 
-class NerfWContestant(FieldContestant):
+class NerfWMethod(FieldMethod):
     """semantic-nerfw with its own networks, rays, samples, losses, learning rates and number of steps.
 
     As it comes it cannot learn scenes with few labels. What was changed so that it can:

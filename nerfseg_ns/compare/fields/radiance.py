@@ -9,14 +9,14 @@ from jaxtyping import Float
 from nerfstudio.cameras.cameras import Cameras
 from torch import Tensor
 
-from nerfseg_ns.compare.fields.field_contestant import FieldContestant
+from nerfseg_ns.compare.fields.field_method import FieldMethod
 from nerfseg_ns.compare.fields.geometry import geometry_facts
 from nerfseg_ns.compare.fields.run_config import METHOD_CONFIGS, method_config
 from nerfseg_ns.compare.methods import Colour
 from nerfseg_ns.training.trainer import StagedTrainerConfig
 
 
-class RadianceContestant(FieldContestant):
+class RadianceMethod(FieldMethod):
     """Learns the labels on the frozen geometry of `job.geometry`, with the method's own settings but for R and C."""
 
     def make_config(self) -> StagedTrainerConfig:

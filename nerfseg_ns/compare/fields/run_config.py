@@ -7,7 +7,7 @@ from typing import Dict, TypeVar
 
 from nerfstudio.engine.trainer import TrainerConfig
 
-from nerfseg_ns.compare.contestant import Effort
+from nerfseg_ns.compare.method import TrainingBudget
 from nerfseg_ns.compare.methods import Geometry
 from nerfseg_ns.compare.scene import ComparedScene
 from nerfseg_ns.dataparsers.choose import parser_config
@@ -45,7 +45,7 @@ def run_config(method: Config, scene: ComparedScene, seed: int, folder: Path) ->
 
 
 def method_config(
-    geometry: Geometry, scene: ComparedScene, seed: int, effort: Effort, folder: Path
+    geometry: Geometry, scene: ComparedScene, seed: int, effort: TrainingBudget, folder: Path
 ) -> StagedTrainerConfig:
     """Config of one of this project's methods, with the stages as long as the effort says; for the rest see
     `run_config`."""

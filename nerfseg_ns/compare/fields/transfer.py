@@ -12,11 +12,11 @@ from nerfstudio.cameras.rays import RayBundle
 from numpy import ndarray
 from torch import Tensor
 
-from nerfseg_ns.compare.contestant import Contestant, Job
 from nerfseg_ns.compare.fields.geometry import geometry_facts
 from nerfseg_ns.compare.fields.nearest_labels import NEIGHBOURS, NearestLabels
 from nerfseg_ns.compare.fields.run_config import method_config
 from nerfseg_ns.compare.fields.view_quality import ViewQuality
+from nerfseg_ns.compare.method import ComparedMethod, Job
 from nerfseg_ns.data.labelled_pixels import LabelledPixels
 from nerfseg_ns.evaluation.prediction import Prediction
 from nerfseg_ns.measurement.timing import seconds_of
@@ -24,7 +24,7 @@ from nerfseg_ns.pipeline import NerfSegPipeline
 from nerfseg_ns.runs.load import load_stage1
 
 
-class TransferContestant(Contestant):
+class TransferMethod(ComparedMethod):
     """Lifts labelled and wanted pixels to where their rays end, and gives each the label of the nearest labelled ones.
 
     Args:

@@ -1,4 +1,4 @@
-"""A CNN on single photos as a contestant."""
+"""A CNN on single photos as a method."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import yaml
 
 from nerfseg_ns.compare.cnn.config import CONFIGS, CNNConfig
 from nerfseg_ns.compare.cnn.photos import TrainingPhoto, added_photos, labelled_photos
-from nerfseg_ns.compare.contestant import Contestant, Job
-from nerfseg_ns.errors import SceneError
+from nerfseg_ns.compare.method import ComparedMethod, Job
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.evaluation.prediction import Prediction
 from nerfseg_ns.utils.commands import device_type
 
 
-class CNNContestant(Contestant):
+class CNNMethod(ComparedMethod):
     """A network trained on the labelled photos, and on the labels that its row adds.
 
     Args:
@@ -25,7 +25,7 @@ class CNNContestant(Contestant):
         config: settings; those of the job's network unless given.
 
     Raises:
-        SceneError: MONAI is missing.
+        UserError: MONAI is missing.
     """
 
     def __init__(self, job: Job, config: Optional[CNNConfig] = None) -> None:
@@ -39,7 +39,7 @@ class CNNContestant(Contestant):
         """Finds the number of epochs on held-out labels, then learns from all of them.
 
         Raises:
-            SceneError: no pixel is labelled, or label maps that the method needs cannot be used.
+            UserError: no pixel is labelled, or label maps that the method needs cannot be used.
         """
         from nerfseg_ns.compare.cnn.search import Learner
 
@@ -76,7 +76,7 @@ class CNNContestant(Contestant):
 
 def _require_monai() -> None:
     if importlib.util.find_spec("monai") is None:
-        raise SceneError(
+        raise UserError(
             "The networks on single photos need MONAI: pip install 'nerfseg[compare]' (or, from source, "
             "-e '.[compare]')."
         )

@@ -1,4 +1,4 @@
-"""The trained eye alone as a contestant: what `nerfseg segment` makes of single photos."""
+"""The trained eye alone as a method: what `nerfseg segment` makes of single photos."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, Dict
 import torch
 import yaml
 
-from nerfseg_ns.compare.contestant import Contestant, Job
+from nerfseg_ns.compare.method import ComparedMethod, Job
 from nerfseg_ns.evaluation.prediction import Prediction, as_prediction
 from nerfseg_ns.eye.config import EyeConfig
 from nerfseg_ns.eye.eye import Eye
 from nerfseg_ns.utils.commands import device_type
 
 
-class EyeContestant(Contestant):
+class EyeMethod(ComparedMethod):
     """Learns from the labelled photos, sees each view by itself.
 
     Args:

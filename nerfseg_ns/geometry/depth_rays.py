@@ -30,7 +30,7 @@ RATIO = 0.85
 
 
 @dataclass
-class SparseRays:
+class DepthRays:
     """Rays through matched pixels, with the distance at which they meet their partners in the other photo."""
 
     origins: Float[Tensor, "rays 3"]
@@ -47,7 +47,7 @@ class SparseRays:
         return len(self.distances)
 
 
-def find_sparse_rays(dataset: InputDataset) -> SparseRays:
+def find_depth_rays(dataset: InputDataset) -> DepthRays:
     """Triangulates SIFT matches between neighbouring photos.
 
     Args:
@@ -66,7 +66,7 @@ def find_sparse_rays(dataset: InputDataset) -> SparseRays:
         for a, b in _neighbours(dataset.cameras, views)
     ]
     rays = torch.cat([torch.zeros(0, 7), *matches])
-    return SparseRays(rays[:, :3], rays[:, 3:6], rays[:, 6:])
+    return DepthRays(rays[:, :3], rays[:, 3:6], rays[:, 6:])
 
 
 def choose_views(cameras: Cameras) -> Int[np.ndarray, "views"]:

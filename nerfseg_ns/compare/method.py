@@ -13,7 +13,7 @@ from nerfseg_ns.evaluation.prediction import Prediction
 
 
 @dataclass
-class Effort:
+class TrainingBudget:
     """How long methods are trained."""
 
     implicit_steps: Optional[int] = None
@@ -33,7 +33,7 @@ class Job:
     info: MethodInfo
     scene: ComparedScene
     seed: int
-    effort: Effort
+    effort: TrainingBudget
     folder: Path
     """For all that the method writes; it exists."""
     geometry: Optional[Path] = None
@@ -43,7 +43,7 @@ class Job:
     the method needs them."""
 
 
-class Contestant(ABC):
+class ComparedMethod(ABC):
     """A method on a scene.
 
     Args:

@@ -8,7 +8,7 @@ FLOOR = 1e-2
 """Keeps a wrong match, a ray that nothing can satisfy, from mattering much: the loss is at most its negative log."""
 
 
-def sparse_depth_loss(
+def depth_supervision_loss(
     weights: Float[Tensor, "rays samples 1"],
     samples: RaySamples,
     distances: Float[Tensor, "rays 1"],

@@ -10,7 +10,7 @@ from nerfseg_ns.geometry.base import RaySegment
 
 
 @dataclass
-class FrozenRays:
+class CachedRays:
     """Labelled rays, rendered by a geometry that no longer changes. The first dimension of all tensors is the ray."""
 
     levels: List[List[RaySegment]]
@@ -22,13 +22,13 @@ class FrozenRays:
     labels: Int[Tensor, "rays"]
     """Class indices."""
 
-    def map(self, function: Callable[[Tensor], Tensor]) -> "FrozenRays":
+    def map(self, function: Callable[[Tensor], Tensor]) -> "CachedRays":
         """The same rays with a function applied to every tensor."""
         levels = [
             [RaySegment(*(function(getattr(segment, field.name)) for field in fields(segment))) for segment in level]
             for level in self.levels
         ]
-        return FrozenRays(levels, function(self.rendered), function(self.observed), function(self.labels))
+        return CachedRays(levels, function(self.rendered), function(self.observed), function(self.labels))
 
     def tensors(self) -> List[Tensor]:
         """All tensors, always in the same order."""

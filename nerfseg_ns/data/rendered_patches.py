@@ -20,7 +20,7 @@ from nerfseg_ns.labels.classes import IGNORE_INDEX
 
 
 @dataclass
-class RenderedWindow:
+class RenderedPatch:
     """A part of a photo, rendered from where the photo was taken."""
 
     top: int
@@ -37,7 +37,7 @@ class RenderedWindow:
 
 
 @dataclass
-class WindowRenderer:
+class PatchRenderer:
     """Renders windows of labelled photos."""
 
     dataset: LabelledDataset
@@ -49,7 +49,7 @@ class WindowRenderer:
     rays_per_chunk: int
     """Rays rendered at once."""
 
-    def windows(self, max_pixels: int, least: int) -> Dict[int, RenderedWindow]:
+    def windows(self, max_pixels: int, least: int) -> Dict[int, RenderedPatch]:
         """A window for each labelled photo, or for some of them, evenly chosen; always the same ones.
 
         Args:
@@ -66,7 +66,7 @@ class WindowRenderer:
         return {view: window for view, window in windows.items() if window is not None}
 
     @torch.no_grad()
-    def _window(self, view: int, max_pixels: int) -> Optional[RenderedWindow]:
+    def _window(self, view: int, max_pixels: int) -> Optional[RenderedPatch]:
         """Around the middle one of a photo's labelled pixels; None where it has none."""
         labelled = self.dataset.get_bytes(view)["semantics"][..., 0] != IGNORE_INDEX
         (height, width), places = labelled.shape, labelled.nonzero()
@@ -77,7 +77,7 @@ class WindowRenderer:
         columns = min(width, max(1, max_pixels // rows))
         rows = min(height, max(1, max_pixels // columns))
         top, left = _start(row, rows, height), _start(column, columns, width)
-        return RenderedWindow(top, left, self._colours(view, (top, left), (rows, columns)))
+        return RenderedPatch(top, left, self._colours(view, (top, left), (rows, columns)))
 
     def _colours(self, view: int, start: Tuple[int, int], size: Tuple[int, int]) -> Float[Tensor, "rows columns 3"]:
         rows, columns = (torch.arange(begin, begin + length) for begin, length in zip(start, size))

@@ -7,7 +7,7 @@ from torch import Tensor
 from nerfseg_ns.geometry.base import RaySegment
 
 
-def keep_heaviest(segment: RaySegment, count: int) -> RaySegment:
+def top_k_samples(segment: RaySegment, count: int) -> RaySegment:
     """The samples of most weight of each ray, in their order along the ray, as if nothing lay between them.
 
     Args:
@@ -26,7 +26,7 @@ def keep_heaviest(segment: RaySegment, count: int) -> RaySegment:
     return RaySegment(features, positions, weights, segment.transmittance)
 
 
-def leave_out_light(segment: RaySegment, min_weight: float) -> RaySegment:
+def mask_low_weights(segment: RaySegment, min_weight: float) -> RaySegment:
     """The same samples, of which those that weigh less count for nothing: the heads are not asked there."""
     if min_weight <= 0.0:
         return segment

@@ -9,14 +9,14 @@ from torch.nn.functional import pad
 
 from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.data.pixel_sampler import StagedPixelSampler
-from nerfseg_ns.data.rendered_windows import RenderedWindow
+from nerfseg_ns.data.rendered_patches import RenderedPatch
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 
 GAIN, OFFSET = 0.1, 0.05
 """How far a piece's colours are changed, channel by channel: a standard deviation of factor and addition."""
 
 
-class LabelledCrops:
+class PatchSampler:
     """Square pieces of photos, each around a labelled pixel, some mirrored, with the light changed a little.
 
     A share of them has the colours that the learnt scene renders there, where these are known.
@@ -36,7 +36,7 @@ class LabelledCrops:
         self, dataset: LabelledDataset, batches: Iterator[Dict], sampler: StagedPixelSampler, size: int
     ) -> None:
         self.dataset, self.batches, self.sampler, self.size = dataset, batches, sampler, size
-        self.rendered: Mapping[int, RenderedWindow] = {}
+        self.rendered: Mapping[int, RenderedPatch] = {}
         self.rendered_share = 0.0
 
     def draw(self, number: int) -> Tuple[Float[Tensor, "crops 3 size size"], Int[Tensor, "crops size size"]]:
@@ -69,7 +69,7 @@ class LabelledCrops:
         return self._augment(image, self._labels(batch, position, window))
 
     def _cut_rendered(
-        self, batch: Dict, position: int, rendered: RenderedWindow, row: int, column: int
+        self, batch: Dict, position: int, rendered: RenderedPatch, row: int, column: int
     ) -> Tuple[Tensor, Tensor]:
         (height, width), (top, left) = rendered.colours.shape[:2], (rendered.top, rendered.left)
         rows, columns = self._around(row - top, height), self._around(column - left, width)

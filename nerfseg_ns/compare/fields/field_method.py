@@ -12,8 +12,8 @@ from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.engine.trainer import TrainerConfig
 from torch import Tensor
 
-from nerfseg_ns.compare.contestant import Contestant, Job
 from nerfseg_ns.compare.fields.view_quality import ViewQuality
+from nerfseg_ns.compare.method import ComparedMethod, Job
 from nerfseg_ns.compare.methods import Colour
 from nerfseg_ns.evaluation.prediction import Prediction, as_prediction
 from nerfseg_ns.measurement.timing import seconds_of
@@ -21,7 +21,7 @@ from nerfseg_ns.runs.session import Session
 from nerfseg_ns.semantics.outputs import LOGITS
 
 
-class FieldContestant(Contestant):
+class FieldMethod(ComparedMethod):
     """A radiance field with labels.
 
     Args:

@@ -9,8 +9,8 @@ import numpy as np
 from nerfstudio.utils.rich_utils import CONSOLE
 from PIL import Image
 
-from nerfseg_ns.compare.contestant import Contestant
 from nerfseg_ns.compare.folder import PROPAGATED, UNLABELLED
+from nerfseg_ns.compare.method import ComparedMethod
 from nerfseg_ns.compare.scoring import ComparedScores
 from nerfseg_ns.evaluation.prediction import Prediction
 from nerfseg_ns.measurement.timing import seconds_of
@@ -18,18 +18,18 @@ from nerfseg_ns.pictures.label_colours import save_labels
 from nerfseg_ns.utils.files import write_whole
 
 
-class Examination:
+class Evaluator:
     """Predicts views of a scene with a trained method and gathers its scores by colour.
 
     Args:
-        contestant: the trained method.
+        method: the trained method.
         device: `cpu` or `cuda`, that it runs on.
     """
 
-    def __init__(self, contestant: Contestant, device: str) -> None:
-        self.contestant, self.device = contestant, device
-        self.scene, self.folder = contestant.job.scene, contestant.job.folder
-        self.colours = contestant.job.info.colours
+    def __init__(self, method: ComparedMethod, device: str) -> None:
+        self.method, self.device = method, device
+        self.scene, self.folder = method.job.scene, method.job.folder
+        self.colours = method.job.info.colours
         self.scores: Dict[str, ComparedScores] = {}
         self.seconds, self.views = 0.0, 0
 
@@ -78,7 +78,7 @@ class Examination:
         }
 
     def _predict(self, split: str, view: int) -> Dict[str, Prediction]:
-        seconds, predictions = seconds_of(lambda: self.contestant.predict(split, view), self.device)
+        seconds, predictions = seconds_of(lambda: self.method.predict(split, view), self.device)
         self.seconds += seconds
         self.views += 1
         CONSOLE.print(f"Predicted view {view} of {split} in {seconds:.1f} s")
