@@ -13,7 +13,7 @@ Names are compared in Unicode's composed form: macOS writes "ö" as "o" and a ma
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from unicodedata import normalize
 
@@ -92,7 +92,8 @@ def _list_files(folder: Path, stems: Sequence[str], photos: Collection[Path], pr
     if beside_photos:
         own = {photo.name for photo in photos}
         beside_a_photo = [path for path in files if _composed(path.stem) in stems and path.name not in own]
-        return [path for path in files if _is_json(path)] + [path for path in beside_a_photo if _is_png(path)]
+        other = [path for path in files if path.suffix.lower() in READERS and not _is_png(path)]
+        return other + [path for path in beside_a_photo if _is_png(path)]
     if not any(map(_is_json, files)):  # beside JSONs lie the JPEGs that were drawn on
         problems.each(_refuse_jpeg, files)
     return files
@@ -114,12 +115,17 @@ def _is_png(path: Path) -> bool:
 
 def _labels_in(path: Path) -> list[tuple[str, PhotoLabel]]:
     """The labels that a file holds, with the stems of their photos."""
-    if _is_json(path):
-        return labels_in_json(path)
-    if not _is_png(path):
-        return []
+    reader = READERS.get(path.suffix.lower())
+    return [] if reader is None else reader(path)
+
+
+def _labels_in_png(path: Path) -> list[tuple[str, PhotoLabel]]:
     labelmap = find_labelmap(path)
     return [(path.stem, PngLabel(path) if labelmap is None else VocLabel(path, labelmap))]
+
+
+READERS: dict[str, Callable[[Path], list[tuple[str, PhotoLabel]]]] = {".json": labels_in_json, ".png": _labels_in_png}
+"""By the suffix of a file, what gives the labels in it, with the stems of their photos. Other files are none."""
 
 
 def _composed(name: str) -> str:
