@@ -39,7 +39,7 @@ class AugmentConfig:
         if self.novel_views < 0:
             problems.add(UserError(f"--novel-views is {self.novel_views}; the least is 0."))
         if not 0 <= self.min_confidence <= 1:
-            problems.add(UserError(f"--min-confidence is {self.min_confidence}; wanted is a probability, 0 to 1."))
+            problems.add(UserError(f"--min-confidence is {self.min_confidence}; it must be a probability, 0 to 1."))
         if not self.load_config.is_file():
             problems.add(UserError(f"There is no file {self.load_config}. Name the config.yml of a trained run."))
         if self.output_dir.exists() and not self.output_dir.is_dir():

@@ -57,7 +57,7 @@ class BenchConfig:
     map_size: int = 512
     """Width and height of the label map that is rendered, pixels."""
     map_stride: int = 0
-    """paper and nerfseg render every so manieth pixel of the map both ways, and the time is scaled up. 0 takes 16 on a
+    """paper and nerfseg render every n-th pixel of the map both ways, and the time is scaled up. 0 takes 16 on a
     CPU, where a whole map takes them many minutes, and 1 on a GPU."""
     rounds: int = 3
     """How often the methods take turns, so that what drifts on the machine hits all of them."""

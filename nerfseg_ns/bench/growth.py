@@ -35,7 +35,7 @@ PHOTO_SIZE = 256
 VIEWS = 100
 """Photos in the series of image sizes, at most."""
 MAP_STRIDE = 2
-"""Every so manieth pixel of a map is timed both ways, but in the series of image sizes, and the time is scaled up."""
+"""Every n-th pixel of a map is timed both ways, but in the series of image sizes, and the time is scaled up."""
 STEPS = 5
 """Steps that are timed of a session in a process of its own."""
 

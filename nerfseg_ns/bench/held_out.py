@@ -20,7 +20,7 @@ from nerfseg_ns.semantics.outputs import LOGITS
 
 STRIDES = {"nerfseg-fast": (1, 4)}
 SLOW_STRIDES = (8, 8)
-"""Every so manieth pixel both ways is scored, for mIoU and for depth: fewer of the methods that render slowly. A method
+"""Every n-th pixel both ways is scored, for mIoU and for depth: fewer of the methods that render slowly. A method
 whose labels depend on the pixels around needs all of them."""
 
 
@@ -39,7 +39,7 @@ class HeldOut:
     Args:
         session: on the town.
         town: its folder.
-        strides: every so manieth pixel both ways is scored, for mIoU and for depth.
+        strides: every n-th pixel both ways is scored, for mIoU and for depth.
     """
 
     def __init__(self, session: Session, town: Path, strides: Tuple[int, int]) -> None:

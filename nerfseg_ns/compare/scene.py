@@ -103,7 +103,7 @@ class ComparedScene:
     def _nothing_to_score(self) -> str:
         if self.truth is not None:
             return (
-                f"No photo of {self.folder} can be scored on {self.truth}: sought were {FORMS} of training photos that "
+                f"No photo of {self.folder} can be scored on {self.truth}: it holds no {FORMS} of training photos that "
                 "methods are not given the labels of."
             )
         return (

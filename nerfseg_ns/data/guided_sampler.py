@@ -32,7 +32,7 @@ class GuidedPixelSampler(StagedPixelSampler):
         is_guided: labels take part in stage 1.
 
     Raises:
-        UserError: the share is none.
+        UserError: the share is not between 0 and 1.
     """
 
     config: GuidedPixelSamplerConfig

@@ -55,7 +55,7 @@ def load_backbone(name: str, device: str) -> Backbone:
     elif name.startswith(TIMM_PREFIX):
         network, mean, std = _of_timm(name[len(TIMM_PREFIX) :])
     else:
-        raise UserError(f"There is no backbone {name}: wanted is {DEFAULT_BACKBONE}, timm/NAME or none.")
+        raise UserError(f"There is no backbone {name}; choose {DEFAULT_BACKBONE}, timm/NAME or none.")
     network = network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
     info = network.feature_info
     return Backbone(network, tuple(mean), tuple(std), tuple(info.channels()), tuple(info.reduction()))

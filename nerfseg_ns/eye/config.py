@@ -65,7 +65,7 @@ class EyeConfig:
             if getattr(self, name) < 1:
                 problems.add(UserError(f"eye: {name.replace('_', '-')} is {getattr(self, name)}; the least is 1."))
         if self.test_turns not in (1, 2, 4):
-            problems.add(UserError(f"eye: test-turns is {self.test_turns}; wanted is 1, 2 or 4."))
+            problems.add(UserError(f"eye: test-turns is {self.test_turns}; it must be 1, 2 or 4."))
         if not 0 < self.min_scale <= self.max_scale:
             problems.add(UserError("eye: min-scale is above 0, and at most max-scale."))
         problems.raise_found()

@@ -48,4 +48,4 @@ class PhotosConfig:
                 option = name.replace("_", "-")
                 raise UserError(f"--{option} is {getattr(self, name)}; nerfseg photos needs at least {minimum}.")
         if not 0 < self.min_registered <= 1:
-            raise UserError(f"--min-registered is {self.min_registered}; wanted is a share above 0 and up to 1.")
+            raise UserError(f"--min-registered is {self.min_registered}; it must be above 0 and at most 1.")

@@ -52,7 +52,7 @@ def find_photos(folder: Path) -> list[Photo]:
         UserError: there are too few, some cannot be read, or two have one name but for the suffix.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder; wanted is the folder with the photos.")
+        raise UserError(f"{folder} is not a folder; give the folder that holds the photos.")
     files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     paths = [path for path in files if path.is_file() and path.suffix.lower() in SUFFIXES]
     if len(paths) < FEWEST:
@@ -99,7 +99,7 @@ def copy_size(size: tuple[int, int], max_side: int) -> tuple[int, int]:
 
 def _too_few(folder: Path, paths: list[Path], files: list[Path]) -> str:
     number = {0: "no photos", 1: "one photo only"}.get(len(paths), f"{len(paths)} photos only")
-    text = f"{folder} has {number}; wanted are at least {FEWEST} that overlap, as {', '.join(sorted(SUFFIXES))}."
+    text = f"{folder} has {number}; at least {FEWEST} are needed that overlap, as {', '.join(sorted(SUFFIXES))}."
     others = Counter(path.suffix.lower() or "without a suffix" for path in files if path.is_file())
     unread = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(3) if suffix not in SUFFIXES)
     if unread:

@@ -119,7 +119,7 @@ class Session:
         return camera
 
     def render_labels(self, camera: Cameras, stride: int = 1) -> Tensor:
-        """Renders a view as the commands do, in stage 2, with every so manieth pixel both ways.
+        """Renders a view as the commands do, in stage 2, with every `stride`-th pixel both ways.
 
         Returns:
             Class indices [height, width].

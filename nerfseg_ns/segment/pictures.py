@@ -89,7 +89,7 @@ def find_pictures(
     found = _learnable(paths, found, listed)
     if not any(found):
         raise UserError(
-            f"No photo is labelled: sought were {FORMS} in {scene / label_folder}, for each labelled photo one with "
+            f"No photo is labelled. Looked for {FORMS} in {scene / label_folder}, for each labelled photo one with "
             "the photo's stem as its name. Label at least one photo."
         )
     table, labels = resolve_labels(found, sizes, scene / "classes.json", palette, encoding)

@@ -64,7 +64,7 @@ class ColourContext(nn.Module):
     def __init__(self, config: ColourContextConfig, num_classes: int) -> None:
         super().__init__()
         if min(config.crops, config.crop_size, config.width) < 1:
-            raise UserError("pipeline.model.colour-context: crops, crop-size and width have to be at least 1.")
+            raise UserError("pipeline.model.colour-context: crops, crop-size and width must be at least 1.")
         if not 0 <= config.rendered_share <= 1:
             raise UserError(f"pipeline.model.colour-context.rendered-share is {config.rendered_share}, not 0 to 1.")
         self.config = config
