@@ -128,12 +128,12 @@ PHOTOS = {
     ),
     "photos of one name": (same_stem, "2 photos of .*transforms.json are named p00"),
     # Labels
-    "label cut off": (cut("labels/p05.png"), "Cannot read the label image .*p05.png: .*Is the file whole"),
+    "label cut off": (cut("labels/p05.png"), "Cannot read the label image .*p05.png: .*Is the file complete"),
     "label empty": (empty("labels/p05.png"), "Cannot read the label image .*p05.png"),
-    "label of 16 bits": (image("labels/p05.png", GREY16), "p05.png .*mode I;16.*labels are PNGs of 8 bits"),
+    "label of 16 bits": (image("labels/p05.png", GREY16), "p05.png .*mode I;16.*labels must be PNGs of 8 bits"),
     "label grey with alpha": (
         image("labels/p05.png", np.dstack([label_array(5)] * 2)),
-        "p05.png is a PNG image of mode LA: labels are PNGs of 8 bits a channel",
+        "p05.png is a PNG image of mode LA: labels must be PNGs of 8 bits a channel",
     ),
     "label as JPEG": (lossy("labels/p04.jpg"), "p04.jpg is a JPEG: its compression blurs the colours"),
     "label is a renamed JPEG": (lossy("labels/p05.png"), "p05.png is a JPEG: its compression blurs the colours"),
@@ -159,9 +159,9 @@ PHOTOS = {
     "label JSON of nothing known": (text("labels/p03.json", "{}"), "p03.json"),
     "index and colour labels": (
         image("labels/p05.png", COLORED),
-        "p00.png has one channel .*p05.png has colours: all label files of a scene are of one kind",
+        "p00.png has one channel .*p05.png has colours: all label files of a scene must be of one kind",
     ),
-    "no labels": (remove("labels"), "No photo is labelled: sought were .* in .*labels"),
+    "no labels": (remove("labels"), "No photo is labelled: looked for .* in .*labels"),
     "nothing labelled in them": (
         each(*(image(f"labels/{stem}.png", np.full((HEIGHT, WIDTH), 255, np.uint8)) for stem in ("p00", "p05"))),
         "No pixel of the training photos is labelled",
@@ -174,7 +174,7 @@ PHOTOS = {
     "classes.json empty": (empty("classes.json"), "Cannot read the class table .*classes.json"),
     "classes.json cut off": (cut("classes.json"), "Cannot read the class table .*classes.json"),
     "no classes": (classes([]), "classes.json: The class table has no classes: name at least one"),
-    "classes as a mapping": (text("classes.json", '{"Road": 1}'), "classes.json: No list of classes in it; wanted is"),
+    "classes as a mapping": (text("classes.json", '{"Road": 1}'), "classes.json: No list of classes in it; expected"),
     "same colour twice": (
         classes([entry("A"), entry("B", (1, 2, 3)), entry("C")]),
         r"Classes 0 \('A'\) and 2 \('C'\) have the same colour \(0, 0, 0\)",
@@ -185,24 +185,24 @@ PHOTOS = {
         "The class table has 256 classes; 8-bit labels allow 255",
     ),
     "colour of two numbers": (classes([entry("A", (0, 0))]), r"Class 'A' has the colour \(0, 0\)"),
-    "class without name": (classes([entry(" ")]), "where a class name .text. is wanted"),
-    "ignore_index no byte": (classes([entry("A")], ignore_index=300), "ignore_index is 300; wanted is a whole number"),
+    "class without name": (classes([entry(" ")]), "where a class name .text. is expected"),
+    "ignore_index no byte": (classes([entry("A")], ignore_index=300), "ignore_index is 300; expected a whole number"),
     "no classes.json": (remove("classes.json"), "hold class indices, which do not tell what the classes are"),
     # Poses and cameras
     "pose of NaN": (
         pose(lambda matrix: np.where(np.eye(4) == 1, np.nan, matrix)),
         "transform_matrix of images/p03.png holds numbers that are not finite",
     ),
-    "pose that mirrors": (pose(lambda matrix: matrix @ MIRROR), "p03.png is no rigid pose: it mirrors"),
-    "pose that scales": (pose(lambda matrix: matrix * 2), "p03.png is no rigid pose: its last row is"),
+    "pose that mirrors": (pose(lambda matrix: matrix @ MIRROR), "p03.png is not a rigid pose: it mirrors"),
+    "pose that scales": (pose(lambda matrix: matrix * 2), "p03.png is not a rigid pose: its last row is"),
     "pose with scaled axes": (
         pose(lambda matrix: matrix @ np.diag([2, 2, 2, 1.0])),
-        "p03.png is no rigid pose: its axes are not of length 1",
+        "p03.png is not a rigid pose: its axes are not of length 1",
     ),
     "pose of three rows": (pose(lambda matrix: matrix[:3]), "images/p03.png is not a 4 x 4 matrix of numbers"),
     "cameras at one place": (
         meta(lambda content: [f.update(transform_matrix=np.eye(4).tolist()) for f in content["frames"]]),
-        "All cameras of .*transforms.json are at one place",
+        "All cameras of .*transforms.json are in the same place",
     ),
     "no intrinsics": (
         meta(lambda content: [content.pop(key) for key in ("fl_x", "cx")]),
@@ -211,28 +211,28 @@ PHOTOS = {
     "negative focal length": (meta(lambda content: content.update(fl_x=-1)), "has impossible intrinsics"),
     "principal point outside": (
         meta(lambda content: content.update(cx=60)),
-        r"principal point at \(60, 4\), outside of its 12 x 8 pixels: intrinsics of another image size",
+        r"principal point at \(60, 4\), outside its 12 x 8 pixels: are the intrinsics those of another image size",
     ),
     "unknown camera model": (
         meta(lambda content: content.update(camera_model="PINHOLES")),
-        "has the camera_model 'PINHOLES'; wanted is one of SIMPLE_PINHOLE",
+        "has the camera_model 'PINHOLES'; expected one of SIMPLE_PINHOLE",
     ),
     "camera model of another type": (
         meta(lambda content: content.update(camera_model=["OPENCV"])),
-        "has the camera_model .*'OPENCV'.*; wanted is one of SIMPLE_PINHOLE",
+        "has the camera_model .*'OPENCV'.*; expected one of SIMPLE_PINHOLE",
     ),
     "distortion of NaN": (
         meta(lambda content: content.update(k1=float("nan"))),
-        "transforms.json: the distortion k1 is nan; wanted is a small finite number",
+        "transforms.json: the distortion k1 is nan; expected a small finite number",
     ),
     "scale of nothing": (
         meta(lambda content: content.update(applied_scale=0)),
-        "has the applied_scale 0; wanted is a number above 0",
+        "has the applied_scale 0; expected a number above 0",
     ),
     # The scene's file
     "one photo only": (
         meta(lambda content: content.update(frames=content["frames"][:1])),
-        "lists one photo only; a scene is learnt from many photos",
+        "lists only one photo; a scene is learnt from many photos",
     ),
     "no photos": (meta(lambda content: content["frames"].clear()), "transforms.json lists no photos"),
     "frame without pose": (meta(lambda content: content["frames"][3].pop("transform_matrix")), "lists no photos"),
@@ -240,11 +240,11 @@ PHOTOS = {
     "list with an unknown photo": (lists(range(8), range(11, 14)), "Some filenames for split test were not found"),
     "list of nothing": (
         meta(lambda content: content.update(val_filenames=[])),
-        r"has the val_filenames \[\]; wanted is a list of photos, not empty",
+        r"has the val_filenames \[\]; expected a list of photos, not empty",
     ),
     "path with backslashes": (
         meta(lambda content: content["frames"][3].update(file_path="images\\p03.png")),
-        "the file_path of frame 3 is .*; wanted is the photo's path as text, with forward slashes",
+        "the file_path of frame 3 is .*; expected the photo's path as text, with forward slashes",
     ),
     "mask missing": (
         meta(lambda content: content["frames"][3].update(mask_path="masks/p03.png")),
@@ -264,7 +264,7 @@ PHOTOS = {
         "The georeference in .*transforms.json has no origin",
     ),
     "broken COLMAP model": (colmap, "Cannot read the COLMAP model .*sparse"),
-    "no scene": (remove("transforms.json"), "is no scene: sought were transforms.json or a COLMAP model"),
+    "no scene": (remove("transforms.json"), "is not a scene: looked for transforms.json or a COLMAP model"),
 }
 
 TREE = {
@@ -273,7 +273,7 @@ TREE = {
         "0001.txt is 2 from the origin, outside the unit sphere.*Multiply the camera positions of all splits by 0.49",
     ),
     "pose file missing": (remove("train/pose/0001.txt"), "4 photos in .*rgb, 3 files in .*pose: they do not pair up"),
-    "pose of 15 numbers": (text("train/pose/0001.txt", "1 " * 15), "0001.txt holds 15 numbers; wanted are 16"),
+    "pose of 15 numbers": (text("train/pose/0001.txt", "1 " * 15), "0001.txt holds 15 numbers; expected 16"),
     "pose of words": (text("train/pose/0001.txt", "one two"), "0001.txt does not hold plain numbers"),
     "intrinsics of another size": (
         lambda root: save_matrix(root / "train" / "intrinsics" / "0001.txt", np.diag([10.0, 10, 1, 1]) + _centre(50)),
@@ -285,10 +285,10 @@ TREE = {
     ),
     "photos of two sizes": (
         each(image("test/rgb/0006.png", np.zeros((9, 16, 3), np.uint8)), remove("test/label/0006.png")),
-        "0006.png is 16 x 9 pixels, .* 12 x 8: all photos of a scene have one size",
+        "0006.png is 16 x 9 pixels, .* 12 x 8: all photos of a scene must have the same size",
     ),
     "nothing held out": (each(remove("validation"), remove("test")), "has neither validation/ nor test/"),
-    "no training label": (remove("train/label"), "No training view is labelled: sought were .*label"),
+    "no training label": (remove("train/label"), "No training view is labelled: looked for .*label"),
 }
 
 

@@ -71,7 +71,7 @@ def test_a_pair_of_trees_takes_its_classes_from_a_named_palette(tmp_path):
     second = write_second_tree(tmp_path / "second")
     maps = load(first, labels_data=second, palette="carla-mvs-20").metadata["semantics"]
     assert maps.table == PALETTES["carla-mvs-20"] and encodings(maps) == {"index"}
-    with pytest.raises(UserError, match="hold class indices, .* choose --palette"):
+    with pytest.raises(UserError, match="hold class indices, .* choose one with --palette"):
         load(first, labels_data=second)
 
 
@@ -230,13 +230,13 @@ def stray_label(root):
         (drop("pose/0001.txt"), "4 photos in .*, 3 files in .*: they do not pair up, first 0001.png with 0002.txt"),
         (drop("pose/0003.txt"), "first 0003.png with no file"),
         (renamed_pose, "4 photos in .*, 4 files in .*first 0002.png with 0003.txt"),
-        (write("pose/0002.txt", "1 2 3"), "pose/0002.txt holds 3 numbers; wanted are 16"),
+        (write("pose/0002.txt", "1 2 3"), "pose/0002.txt holds 3 numbers; expected 16"),
         (write("pose/0002.txt", "[[1, 2]]"), "pose/0002.txt does not hold plain numbers"),
         (write("intrinsics/0002.txt", "1 0 0 0 1 0 0 0 1"), "intrinsics/0002.txt holds 9 numbers"),
         (write("pose/0002.txt", "nan " * 16), "not finite"),
-        (replace_pose(scale_rotation), r"0002.txt is no rigid pose: its axes .* \(off by 1.2\)"),
-        (replace_pose(mirror), "0002.txt is no rigid pose: it mirrors"),
-        (replace_pose(transpose), "0002.txt is no rigid pose: its last row is"),
+        (replace_pose(scale_rotation), r"0002.txt is not a rigid pose: its axes .* \(off by 1.2\)"),
+        (replace_pose(mirror), "0002.txt is not a rigid pose: it mirrors"),
+        (replace_pose(transpose), "0002.txt is not a rigid pose: its last row is"),
         (
             replace_pose(far_away),
             "0002.txt is 2.5 from the origin, .* Multiply the camera positions of all splits by 0.39 ",
@@ -244,8 +244,8 @@ def stray_label(root):
         (far_intrinsics, r"principal point at \(256, 256\), outside its photo of 12 x 8"),
         (skewed, "has the skew 0.5"),
         (write("rgb/0002.png", "no image"), "Cannot read the photo .*0002.png"),
-        (small_photo, "0007.png is 8 x 4 pixels, .*0000.png 12 x 8: all photos of a scene have one size"),
-        (no_labels, "No training view is labelled: sought were PNGs.* in .*train/label"),
+        (small_photo, "0007.png is 8 x 4 pixels, .*0000.png 12 x 8: all photos of a scene must have the same size"),
+        (no_labels, "No training view is labelled: looked for PNGs.* in .*train/label"),
         (stray_label, "0099.png belongs to no photo"),
         (wrong_index, "0006.png: 1 pixels, the first at row 1, column 2, hold the class index 7"),
         (write("label/0002.png", "no image"), "Cannot read the label image .*0002.png"),

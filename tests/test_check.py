@@ -115,7 +115,7 @@ def test_training_without_a_dataparsers_name_says_which(tmp_path):
 
 
 def test_an_option_that_the_dataparser_has_not(tmp_path):
-    with pytest.raises(UserError, match="--labels-data is no option of labelled-photos-data"):
+    with pytest.raises(UserError, match="--labels-data is not an option of labelled-photos-data"):
         read_facts(write_photos(tmp_path), CheckConfig(labels_data=tmp_path))
 
 

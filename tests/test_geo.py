@@ -82,7 +82,7 @@ def test_geodetic_and_ecef_agree_over_kilometres(radius):
 
 @pytest.mark.parametrize("place", [(91, 0, 0), (0, 400, 0), (0, 0, np.nan), (np.inf, 0, 0)])
 def test_no_place_on_the_earth(place):
-    with pytest.raises(UserError, match="no place on the earth"):
+    with pytest.raises(UserError, match="not a place on the earth"):
         LocalFrame(*place)
 
 
@@ -296,5 +296,5 @@ def test_everything_that_is_wrong_is_said_at_once():
 def test_a_file_that_is_cut_off(tmp_path: Path):
     path = tmp_path / "track.json"
     path.write_text(json.dumps(write_track(random_track()))[:500])
-    with pytest.raises(UserError, match="track.json.*Wanted is Earth Studio's 3D tracking data, whole"):
+    with pytest.raises(UserError, match="track.json.*Expected Earth Studio's 3D tracking data, complete"):
         load_track(path)

@@ -142,7 +142,7 @@ def test_the_tracking_file_is_told_from_other_files(tmp_path: Path):
     (scene / "notes.json").write_text("{}")
     assert len(parse(scene, eval_mode="all").image_filenames) == 10
     shutil.copy(scene / "flight.json", scene / "again.json")
-    with pytest.raises(UserError, match="found were again.json, flight.json"):
+    with pytest.raises(UserError, match="found again.json, flight.json"):
         parse(scene)
     assert len(parse(scene / "again.json", eval_mode="all").image_filenames) == 10
     (scene / "again.json").unlink(), (scene / "flight.json").unlink(), (scene / "notes.json").unlink()
@@ -199,7 +199,7 @@ def _cut_off(scene: Path) -> None:
         (lambda s: (s / "footage/flight_003.jpeg").write_bytes(b"no image"), "Cannot read the photo .*flight_003"),
         (lambda s: shutil.rmtree(s / "labels"), r"No frame is labelled.*labels.*flight_000"),
         (lambda s: save_image(s / "labels/flight_077.png", label_array(0)), "flight_077.png belongs to no photo"),
-        (_one_place, "All cameras of .*flight.json are at one place"),
+        (_one_place, "All cameras of .*flight.json are in the same place"),
         (_cut_off, "Cannot read .*flight.json"),
     ],
 )

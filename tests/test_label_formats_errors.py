@@ -44,30 +44,30 @@ def truncated(path):
     ("write", "message"),
     [
         # Files
-        (truncated, r"Cannot read the labels .*a.json: .*Is the file whole\?"),
-        (lambda path: path.write_bytes(b""), r"Cannot read the labels .*a.json: .*Is the file whole\?"),
+        (truncated, r"Cannot read the labels .*a.json: .*Is the file complete\?"),
+        (lambda path: path.write_bytes(b""), r"Cannot read the labels .*a.json: .*Is the file complete\?"),
         (lambda path: path.write_bytes(b'{"shapes": "\xff"}'), "Cannot read the labels .*a.json: .*can't decode"),
         (lambda path: path.write_text("[" * 100_000), "Cannot read the labels .*a.json"),
         (
             lambda path: write_json(path, {"frames": []}),
-            'is no label file: LabelMe\'s have .*"shapes", COCO\'s .*"images"',
+            'is not a label file: LabelMe\'s have .*"shapes", COCO\'s .*"images"',
         ),
-        (lambda path: write_json(path, [1]), "is no label file"),
-        (lambda path: write_json(path, {"shapes": None, "imageWidth": 3}), "is no label file"),
+        (lambda path: write_json(path, [1]), "is not a label file"),
+        (lambda path: write_json(path, {"shapes": None, "imageWidth": 3}), "is not a label file"),
         # LabelMe
         (labelme(shape("Road", SQUARE), size=(6, 4)), "a.json is 6 x 4 pixels, its photo 12 x 8"),
         (
             labelme(shape("Road", SQUARE), imageWidth=None),
-            "imageWidth None and imageHeight 8: needed is the photo's size",
+            "imageWidth None and imageHeight 8: expected the photo's size",
         ),
         (labelme(shape("Road", SQUARE), imageHeight=0), "imageHeight 0"),
-        (labelme(shape("road", SQUARE)), r"shape 1 of 1 \('road'\) has the class 'road', .* near it is 'Road'"),
-        (labelme(shape("Rood", SQUARE)), "near it is 'Road'"),
+        (labelme(shape("road", SQUARE)), r"shape 1 of 1 \('road'\) has the class 'road', .* the closest is 'Road'"),
+        (labelme(shape("Rood", SQUARE)), "the closest is 'Road'"),
         (labelme(shape("Xyz", SQUARE)), "it has 'Building', 'Road', 'Vegetation'. Correct the name, or add"),
         (labelme(shape("Road", SQUARE[:2])), "is a polygon of 2 points; it needs at least 3"),
         (labelme(shape("Road", SQUARE, "circle")), "is a circle of 4 points; it needs 2"),
         (labelme(shape("Road", SQUARE[:1], "rectangle")), "is a rectangle of 1 points; it needs 2 to 4"),
-        (labelme(shape("Road", SQUARE, "blob")), "is a 'blob'; known are polygon, rectangle"),
+        (labelme(shape("Road", SQUARE, "blob")), "is a 'blob'; known shapes are polygon, rectangle"),
         (labelme(shape("Road", [*SQUARE, (math.nan, 3)])), r"has a point at \(nan, 3\)"),
         (labelme(shape("Road", [*SQUARE, (-math.inf, 3)])), r"has a point at \(-inf, 3\)"),
         (labelme(shape("Road", [*SQUARE, (3, 1e9)])), r"has a point at \(3, 1e\+09\)"),
@@ -97,10 +97,10 @@ def truncated(path):
             coco({"counts": [96], "size": [12, 8]}),
             r"for a size \[height, width\] of \[12, 8\], but its image has \[8, 12\]",
         ),
-        (coco({"counts": "0n", "size": [8, 12]}), "compressed run lengths that are broken"),
-        (coco({"counts": "é", "size": [8, 12]}), "compressed run lengths that are broken"),
+        (coco({"counts": "0n", "size": [8, 12]}), "broken compressed run lengths"),
+        (coco({"counts": "é", "size": [8, 12]}), "broken compressed run lengths"),
         (coco(FLAT, categories=[{"id": 1, "name": "Road"}]), "the category_id 2, which is not among the categories"),
-        (coco(FLAT, categories=[{"id": 2, "name": "Raod"}]), "the class 'Raod', .* near it is 'Road'"),
+        (coco(FLAT, categories=[{"id": 2, "name": "Raod"}]), "the class 'Raod', .* the closest is 'Road'"),
         (coco(FLAT, categories=[{"id": "2"}]), "has no id .* or no name"),
         (coco(FLAT, categories=[{"id": 2, "name": "A"}, {"id": 2, "name": "B"}]), "'A' and 'B' share the id 2"),
         (coco(FLAT, images={}), "images is not a list of entries"),
@@ -179,7 +179,7 @@ def grey_indices(folder):
         (voc({"Road": ROAD}, ROAD[::-1][:2] + (9,)), "labelmap.txt does not name. Export the labels again"),
         (
             voc({"Road": ROAD, "Rode": (1, 2, 3)}, (1, 2, 3)),
-            "a.png: the colour .* of 2 pixels .*'Rode'.* near it is 'Road'",
+            "a.png: the colour .* of 2 pixels .*'Rode'.* the closest is 'Road'",
         ),
         (
             voc({"Road": ROAD, "Path": ROAD}),
@@ -188,8 +188,8 @@ def grey_indices(folder):
         (voc({}, labelmap="Road:1,2\nB"), "labelmap.txt, line 1: 'Road:1,2' is not of the form name:red,green,blue"),
         (voc({}, labelmap="Road:::\n"), "line 1: 'Road:::' is not of the form"),
         (voc({}, labelmap="Road:1,2,300::\n"), "'Road' has the colour .*0 to 255"),
-        (without("labelmap.txt"), "SegmentationClass is there, but not .*labelmap.txt"),
-        (without("SegmentationClass"), "labelmap.txt is there, but not the label images"),
+        (without("labelmap.txt"), "SegmentationClass exists, but .*labelmap.txt is missing"),
+        (without("SegmentationClass"), "labelmap.txt exists, but the label images"),
         (grey_indices, r"96 pixels, .* hold the colour \(1, 1, 1\)"),
     ],
 )
@@ -203,7 +203,7 @@ def test_labels_that_name_no_class_or_too_many(tmp_path):
     folder = tmp_path / "labels"
     write_labelme(folder / "a.json", [shape("__ignore__", SQUARE)])
     (problem,) = complaints(folder, classes=False)
-    assert 'a.json, name no class: all that they hold says "not labelled"' in problem
+    assert 'a.json, name no class: everything in them says "not labelled"' in problem
     write_labelme(folder / "a.json", [shape(f"class {k}", SQUARE) for k in range(256)])
     (problem,) = complaints(folder, classes=False)
     assert "256 classes; 8-bit labels allow 255" in problem and "a.json" in problem

@@ -37,11 +37,11 @@ def voc(path):
 @pytest.mark.parametrize(
     ("name", "write", "message"),
     [
-        ("DJI_0031.tif", image, "no PNG: save it as PNG"),
-        ("DJI_0031.TIFF", image, "no PNG: save it as PNG"),
-        ("DJI_0031.bmp", image, "no PNG: save it as PNG"),
-        ("DJI_0031.gif", image, "no PNG: save it as PNG"),
-        ("DJI_0031.webp", image, "no PNG: save it as PNG"),
+        ("DJI_0031.tif", image, "not a PNG: save it as PNG"),
+        ("DJI_0031.TIFF", image, "not a PNG: save it as PNG"),
+        ("DJI_0031.bmp", image, "not a PNG: save it as PNG"),
+        ("DJI_0031.gif", image, "not a PNG: save it as PNG"),
+        ("DJI_0031.webp", image, "not a PNG: save it as PNG"),
         ("export.zip", text("PK"), "is packed: unpack it into .*labels,"),
         ("DJI_0031.xml", text("<annotation>\n<folder/>"), "as XML .* export them as COCO"),
         ("annotations.xml", text('<?xml version="1.0"?>\n<annotations>'), "as XML .* export them as COCO"),
@@ -167,7 +167,7 @@ def test_sizes_may_be_whole_floats(tmp_path):
     assert open_label(labelme, "b").read(TABLE).shape == (HEIGHT, WIDTH)
     for wrong in (12.5, float("nan"), float("inf"), "12"):
         write_labelme(tmp_path / "b.json", [shape("Road", SQUARE)], imageWidth=wrong)
-        with pytest.raises(UserError, match="needed is the photo's size"):
+        with pytest.raises(UserError, match="expected the photo's size"):
             open_label(labelme, "b").read(TABLE)
 
 

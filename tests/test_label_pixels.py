@@ -89,9 +89,9 @@ def test_palettes_of_few_bits_hold_their_indices(tmp_path):
 @pytest.mark.parametrize(
     ("depth", "kind", "message"),
     [
-        (16, 2, "is a PNG of 16 bits a channel: labels are PNGs of 8 bits a channel"),
-        (16, 6, "is a PNG of 16 bits a channel: labels are PNGs of 8 bits a channel"),
-        (16, 0, "labels are PNGs of 8 bits a channel"),
+        (16, 2, "is a PNG of 16 bits a channel: labels must be PNGs of 8 bits a channel"),
+        (16, 6, "is a PNG of 16 bits a channel: labels must be PNGs of 8 bits a channel"),
+        (16, 0, "labels must be PNGs of 8 bits a channel"),
         (1, 0, "is a grey PNG of bit depth 1,.* Save it with 8 bits a channel"),
         (2, 0, "is a grey PNG of bit depth 2,.* Save it with 8 bits a channel"),
         (4, 0, "is a grey PNG of bit depth 4,.* Save it with 8 bits a channel"),

@@ -89,7 +89,7 @@ def test_lists_of_photos(tmp_path):
     assert [path.stem for path in test.image_filenames] == ["p05", "p06"]
     assert test.metadata["semantics"].labelled == (0,)
     (tmp_path / "test_list.txt").write_text("p99.png\n")
-    with pytest.raises(UserError, match="test_list.txt names .*p99.png, which the COLMAP model has not"):
+    with pytest.raises(UserError, match="test_list.txt names .*p99.png, which is not in the COLMAP model"):
         parser(tmp_path).get_dataparser_outputs("test")
 
 

@@ -129,7 +129,7 @@ def test_a_known_channel_order_settles_the_palette():
 
 
 def test_unknown_palette_name():
-    with pytest.raises(UserError, match="no palette 'cityscapes'; choose among carla-mvs-20"):
+    with pytest.raises(UserError, match="no palette 'cityscapes'; choose one of carla-mvs-20"):
         choose_table(codes_of((70, 70, 70)), "cityscapes")
 
 
@@ -260,7 +260,7 @@ def packed_colors(path):
         (lambda path: path.write_text("no image"), "Cannot read the label image"),
         (lambda path: save_image(path, label_array(0, size=(6, 4))), "is 6 x 4 pixels, its photo 12 x 8"),
         (lambda path: save_image(path, label_array(0), format="JPEG"), "is a JPEG: its compression blurs"),
-        (lambda path: save_image(path, label_array(0).astype(np.uint16)), "mode I;16.*: labels are PNGs of 8 bits"),
+        (lambda path: save_image(path, label_array(0).astype(np.uint16)), "mode I;16.*: labels must be PNGs of 8 bits"),
         (lambda path: save_image(path, label_array(0), format="TIFF"), "is a TIFF image"),
         (packed_colors, "packed into a palette"),
     ],

@@ -172,7 +172,7 @@ def test_what_the_eye_is_worth_is_told(ns, scene, tmp_path):
 
 def test_classes_of_a_built_in_palette(scene):
     (scene / "classes.json").unlink()
-    with pytest.raises(UserError, match="choose --palette among"):
+    with pytest.raises(UserError, match="choose one with --palette"):
         find_pictures(scene, "labels")
     assert len(find_pictures(scene, "labels", palette="google-earth")[1]) == 5
 

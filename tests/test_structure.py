@@ -102,7 +102,7 @@ def test_what_is_imported_is_declared():
     """By the package itself: that another package brings it today is no promise."""
     extras = PROJECT["project"]["optional-dependencies"]
     lines = PROJECT["project"]["dependencies"] + extras["sfm"] + extras["compare"]
-    declared = {re.split(r"[\[<>=~!; ]", line)[0].lower() for line in lines}
+    declared = {re.split(r"[\[<>=~!; ]", line)[0].lower().replace("_", "-") for line in lines}
     used = {name.split(".")[0] for path in modules().values() for name in imports(path)}
     used -= {PACKAGE, *sys.stdlib_module_names}
     names = {DISTRIBUTIONS.get(name, name).lower().replace("_", "-") for name in used}

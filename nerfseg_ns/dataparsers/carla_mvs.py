@@ -51,7 +51,7 @@ class CarlaMVSDataParserConfig(DataParserConfig):
     one to train with other labels."""
     labels_data: Path | None = None
     """The stage-2 tree, for scenes that come as a pair of trees: its rgb/ holds class indices, of labelled views only.
-    Views are found by file stem and must have the same pose in both. label_folder is then not looked at."""
+    Views are found by file stem and must have the same pose in both. label_folder is then ignored."""
     palette: Literal["auto", "carla-mvs-20", "carla-older", "carla-newer", "google-earth"] = "auto"
     """Classes of a scene without a classes.json. auto chooses by all colours of the label files; label files that hold
     class indices do not tell their classes, so choose one there."""
@@ -64,7 +64,7 @@ class CarlaMVSDataParserConfig(DataParserConfig):
 class CarlaMVS(DataParser):
     """Reads scenes in the Carla-MVS layout.
 
-    Poses are kept as they are (but for nerfstudio's axes): no centring, no turning, no scaling. The whole scene, all
+    Poses are kept as they are (except for nerfstudio's axes): no centring, no turning, no scaling. The whole scene, all
     splits, is read and checked at the first call, so that a mistake in the test views shows before the training.
     """
 
@@ -78,7 +78,7 @@ class CarlaMVS(DataParser):
         """Reads one split.
 
         Args:
-            split: "train", "val" or "test". The folder validation/ stands in where test/ is missing, and the reverse.
+            split: "train", "val" or "test". The folder validation/ stands in where test/ is missing, and vice versa.
 
         Returns:
             Photos, cameras and, as `metadata["semantics"]`, `LabelMaps`. A view without a label file is unlabelled.
@@ -144,8 +144,8 @@ def _read_labels(
         where = config.labels_data or config.data
         folder = Path("train") / (config.label_folder if config.labels_data is None else "rgb")
         raise UserError(
-            f"No training view is labelled: sought were {FORMS} in {where / folder}, for each labelled view one with "
-            "the file name of its photo. Label at least one view (data.label-folder is the folder's name)."
+            f"No training view is labelled: looked for {FORMS} in {where / folder}, named like the labelled photos. "
+            "Label at least one view (data.label-folder is the folder's name)."
         )
     labels = [label for split in found.values() for label in split]
     sizes = [view.size for split in views.values() for view in split]
@@ -173,7 +173,7 @@ def _read_tree(data: Path, modes: Sequence[str] = PHOTO_MODES) -> dict[str, list
 
 
 def _other_layout(data: Path) -> str:
-    """What to do with a folder that is no tree: this dataparser is the one that is taken where none is named."""
+    """What to do with a folder that is not a tree: this dataparser is used where none is named."""
     try:
         name = detect_dataparser(data)
     except UserError:
@@ -204,8 +204,8 @@ def _labels_of_second_tree(
                 index = position.get(view.photo.stem)
                 if index is None:
                     raise UserError(
-                        f"{view.photo} has no photo {view.photo.stem} in {data / name / 'rgb'}: a labelled view has "
-                        "the same file stem, in the same split, in both trees."
+                        f"{view.photo} has no photo {view.photo.stem} in {data / name / 'rgb'}: a labelled view must "
+                        "have the same file stem, in the same split, in both trees."
                     )
                 _check_same_pose(view, views[name][index])
                 found[name][index] = open_label(view.photo, view.photo.stem)
@@ -218,7 +218,7 @@ def _check_same_pose(view: View, photo_view: View) -> None:
     if difference > _SAME_POSE:
         raise UserError(
             f"{view.pose_file} and {photo_view.pose_file} differ by {difference:.2g}: the view {view.photo.stem} is "
-            "not the same in both trees. Do they belong to one scene, with one scale?"
+            "not the same in both trees. Do they belong to the same scene, at the same scale?"
         )
 
 

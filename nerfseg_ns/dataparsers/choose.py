@@ -16,15 +16,15 @@ def parser_config(name: str, scene: Path, options: Mapping[str, Any]) -> DataPar
     """The config of a dataparser.
 
     Args:
-        name: that it is registered under.
-        scene: to read.
+        name: under which it is registered.
+        scene: the one to read.
         options: by the names of the config's fields.
 
     Raises:
-        UserError: the dataparser has not an option that is given.
+        UserError: an option is given that the dataparser does not have.
     """
     kind = type(SPECIFICATIONS[name].config)
     for key in options:
         if not hasattr(kind, key):
-            raise UserError(f"--{key.replace('_', '-')} is no option of {name}, which {scene} is for. Leave it out.")
+            raise UserError(f"--{key.replace('_', '-')} is not an option of {name}, which reads {scene}. Leave it out.")
     return kind(data=scene, **options)

@@ -1,4 +1,4 @@
-"""Tells by its files which dataparser a scene is for."""
+"""Tells from its files which dataparser a scene is for."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def detect_dataparser(scene: Path) -> str:
     if any(is_track(path) for path in sorted(scene.glob("*.json"))):
         return GOOGLE_EARTH
     raise UserError(
-        f"{scene} is no scene: sought were transforms.json or a COLMAP model (own photos; nerfseg photos makes one "
-        "from plain photos), train/ with rgb/, pose/ and intrinsics/ (Carla-MVS layout), or a JSON with cameraFrames "
-        "(Earth Studio's 3D tracking data). Is it the scene's own folder?"
+        f"{scene} is not a scene: looked for transforms.json or a COLMAP model (own photos; nerfseg photos makes "
+        "one from plain photos), train/ with rgb/, pose/ and intrinsics/ (Carla-MVS layout), and a JSON with "
+        "cameraFrames (Earth Studio's 3D tracking data). Is it the scene's own folder?"
     )
 
 
@@ -52,7 +52,7 @@ def _of_json(file: Path) -> str:
 
 
 def is_track(path: Path) -> bool:
-    """Whether a JSON is Earth Studio's: by its text, so that one that is cut off is known too."""
+    """Whether a JSON is Earth Studio's: by its text, so that a truncated one is recognised too."""
     try:
         return '"cameraFrames"' in path.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -11,7 +11,7 @@ from nerfseg_ns.dataparsers.photo_file import PHOTO_SUFFIXES
 from nerfseg_ns.errors import ErrorCollector, UserError
 
 TEST_LIST = "test.txt"
-"""Names the frames to hold out, one a line."""
+"""Names the frames to hold out, one per line."""
 
 _CLASSES = "classes.json"
 _FOOTAGE = ("footage", "images")
@@ -38,12 +38,12 @@ def find_tracking_file(data: Path) -> Path:
         candidates = [path for path in candidates if is_track(path)] or candidates
     if len(candidates) == 1:
         return candidates[0]
-    wanted = f"{data} is to hold one JSON with Earth Studio's 3D tracking data, beside {_CLASSES}"
+    expected = f"{data} should hold one JSON with Earth Studio's 3D tracking data, beside {_CLASSES}"
     if not candidates:
         found = sorted(path.name for path in data.iterdir())
-        raise UserError(f"{wanted}; there is none among {', '.join(found[:10]) or 'no files at all'}.")
+        raise UserError(f"{expected}; there is none among {', '.join(found[:10]) or 'no files at all'}.")
     names = ", ".join(path.name for path in candidates)
-    raise UserError(f"{wanted}; found were {names}. Give the right one as --data, or move the others out.")
+    raise UserError(f"{expected}; found {names}. Give the right one as --data, or move the others away.")
 
 
 def find_frames(folder: Path) -> list[Path]:
@@ -63,7 +63,7 @@ def find_frames(folder: Path) -> list[Path]:
     numbered = [(match, path) for path in files if (match := _NUMBERED.fullmatch(path.stem))]
     if not numbered:
         raise UserError(
-            f"There are no frames in {folder / _FOOTAGE[0]}, {folder / _FOOTAGE[1]} or {folder}: sought were numbered "
+            f"There are no frames in {folder / _FOOTAGE[0]}, {folder / _FOOTAGE[1]} or {folder}: looked for numbered "
             "images such as NAME_0000.jpeg, as Earth Studio renders them."
         )
     frames = sorted((int(match[2]), path) for match, path in numbered)
@@ -77,7 +77,7 @@ def find_frames(folder: Path) -> list[Path]:
 
 
 def check_numbering(frames: list[Path], cameras: int, file: Path) -> None:
-    """Checks that frames and cameras are one to one.
+    """Checks that frames and cameras match one to one.
 
     Args:
         frames: from `find_frames`.
@@ -87,7 +87,7 @@ def check_numbering(frames: list[Path], cameras: int, file: Path) -> None:
     Raises:
         UserError: there are more or fewer frames than cameras, or their numbers do not run from 0 or 1.
     """
-    numbers = [int(_NUMBERED.fullmatch(path.stem)[2]) for path in frames]
+    numbers = [_number_of(path) for path in frames]
     missing = _missing_numbers(numbers)
     if len(frames) != cameras:
         raise UserError(
@@ -98,7 +98,7 @@ def check_numbering(frames: list[Path], cameras: int, file: Path) -> None:
     if numbers[0] > 1 or missing:
         raise UserError(
             f"The frames in {frames[0].parent}, {frames[0].name} to {frames[-1].name}, are not numbered one after the "
-            f"other from 0 or 1.{missing} Which camera is whose? Keep the names that Earth Studio gives."
+            f"other from 0 or 1.{missing} Which camera belongs to which frame? Keep Earth Studio's names."
         )
 
 
@@ -114,11 +114,17 @@ def read_test_list(folder: Path) -> list[str] | None:
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, ValueError) as error:
-        raise UserError(f"Cannot read {path}: {error}. Wanted is one frame's name a line.") from error
+        raise UserError(f"Cannot read {path}: {error}. Expected one frame name per line.") from error
     names = [Path(line).name for line in lines if line and not line.startswith("#")]
     if not names:
-        raise UserError(f"{path} names no frame: write one frame's name a line, or remove the file.")
+        raise UserError(f"{path} names no frame: write one frame name per line, or remove the file.")
     return names
+
+
+def _number_of(frame: Path) -> int:
+    match = _NUMBERED.fullmatch(frame.stem)
+    assert match is not None, "find_frames leaves out images without a number"
+    return int(match[2])
 
 
 def _images(folder: Path) -> list[Path]:
@@ -131,13 +137,13 @@ def _check_one_name(names: list[str], folder: Path) -> None:
     counts = Counter(names)
     if len(counts) > 1:
         shown = ", ".join(f"{count} named {name}..." for name, count in list(counts.items())[:5])
-        raise UserError(f"{folder} holds frames of several renderings: {shown}. Leave those of one.")
+        raise UserError(f"{folder} holds frames of several renderings: {shown}. Keep only one of them.")
 
 
 def _check_unique(numbers: list[int], folder: Path) -> None:
     repeated = [number for number, count in Counter(numbers).items() if count > 1]
     if repeated:
-        raise UserError(f"{folder} holds several frames of the number {repeated[0]}; leave one of each.")
+        raise UserError(f"{folder} holds several frames with the number {repeated[0]}; keep one of each.")
 
 
 def _missing_numbers(numbers: list[int]) -> str:

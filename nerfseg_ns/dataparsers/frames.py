@@ -16,8 +16,8 @@ from nerfseg_ns.dataparsers.poses import rigid_pose
 from nerfseg_ns.errors import ErrorCollector, UserError
 
 _RIGID_TOLERANCE = 1e-2
-"""Files of some tools hold few digits."""
-_REMEDY = "Wanted is camera-to-world, 4 x 4, OpenGL axes (x right, y up, z backward)."
+"""Files of some tools have few digits."""
+_REMEDY = "Expected camera-to-world, 4 x 4, OpenGL axes (x right, y up, z backward)."
 _INTRINSICS = ("fl_x", "fl_y", "cx", "cy", "w", "h")
 MASK_KEY, DEPTH_KEY = "mask_path", "depth_file_path"
 MASK_MODES = ("1", "L", "P", "RGB", "RGBA")
@@ -51,11 +51,11 @@ def read_frames(
         meta: content of transforms.json.
         folder: that its paths are relative to.
         where: where the content is from, for messages.
-        loaded: gives, for a frame's file_path, the image that is loaded, possibly scaled down.
+        loaded: gives, for a frame's file_path, the image to load, possibly scaled down.
         problems: takes everything that is wrong with the photos, their intrinsics and their poses.
 
     Returns:
-        The frames with which nothing is wrong.
+        The frames that have nothing wrong with them.
     """
     frames = problems.each(lambda frame: _read_frame(frame, meta, folder, where, loaded), meta["frames"])
     stems = Counter(Path(str(frame["file_path"])).stem for frame in meta["frames"])
@@ -66,7 +66,7 @@ def read_frames(
             )
     positions = np.array([frame.camera_to_world[:3, 3] for frame in frames]).reshape(-1, 3)
     if len(frames) > 1 and np.ptp(positions, axis=0).max() == 0:
-        problems.add(UserError(f"All cameras of {where} are at one place: no scene can be learnt from that."))
+        problems.add(UserError(f"All cameras of {where} are in the same place: no scene can be learnt from that."))
     return frames
 
 
@@ -93,7 +93,7 @@ def _check_beside(frame: dict, key: str, folder: Path, where: str) -> None:
     """A file that a frame names beside its photo is there; a mask is an image."""
     path = frame[key]
     if not isinstance(path, str):
-        raise UserError(f"{where}: the {key} of {frame['file_path']} is {path!r}; wanted is a path as text.")
+        raise UserError(f"{where}: the {key} of {frame['file_path']} is {path!r}; expected a path as text.")
     if key == MASK_KEY:
         photo_size(folder / path, MASK_MODES)
     elif key == DEPTH_KEY and not (folder / path).is_file():
@@ -108,20 +108,20 @@ def _read_intrinsics(frame: dict, meta: dict, where: str) -> dict[str, float]:
     missing = [key for key, value in values.items() if value is None]
     if missing:
         raise UserError(
-            f"{where} has no {', '.join(missing)}: the camera's intrinsics, in pixels, stand in each frame or once at "
-            "the head of the file (fl_x, fl_y, cx, cy, w, h)."
+            f"{where} has no {', '.join(missing)}: the camera's intrinsics, in pixels, belong in each frame or once at "
+            "the top of the file (fl_x, fl_y, cx, cy, w, h)."
         )
     try:
         numbers = {key: float(value) for key, value in values.items()}
     except (TypeError, ValueError) as error:
-        raise UserError(f"{where} has intrinsics that are no numbers: {values}.") from error
+        raise UserError(f"{where} has intrinsics that are not numbers: {values}.") from error
     positive = all(numbers[key] > 0 for key in ("fl_x", "fl_y", "w", "h"))
     if not np.isfinite(list(numbers.values())).all() or not positive:
-        raise UserError(f"{where} has impossible intrinsics, {values}; wanted are pixels, above 0.")
+        raise UserError(f"{where} has impossible intrinsics, {values}; expected pixels, above 0.")
     if not (0 <= numbers["cx"] <= numbers["w"] and 0 <= numbers["cy"] <= numbers["h"]):
         raise UserError(
-            f"{where} has its principal point at ({numbers['cx']:g}, {numbers['cy']:g}), outside of its "
-            f"{numbers['w']:g} x {numbers['h']:g} pixels: intrinsics of another image size?"
+            f"{where} has its principal point at ({numbers['cx']:g}, {numbers['cy']:g}), outside its "
+            f"{numbers['w']:g} x {numbers['h']:g} pixels: are the intrinsics those of another image size?"
         )
     return numbers
 
@@ -136,5 +136,5 @@ def _check_size(photo: Path, size: tuple[int, int], intrinsics: dict[str, float]
     if is_full or not proportional:
         raise UserError(
             f"{photo} is {size[0]} x {size[1]} pixels, but its intrinsics in {where} are for {width} x {height} (w, "
-            "h). Resize the photo, or multiply w, h, fl_x, fl_y, cx and cy by the sizes' ratio."
+            "h). Resize the photo, or multiply w, h, fl_x, fl_y, cx and cy by the ratio of the sizes."
         )

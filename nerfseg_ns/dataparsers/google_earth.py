@@ -49,7 +49,7 @@ class GoogleEarthDataParserConfig(DataParserConfig):
     _target: type = field(default_factory=lambda: GoogleEarth)
     data: Path = Path()
     """The scene's folder, with Earth Studio's tracking JSON and footage/ in it; or that JSON, where there are several.
-    Frames listed in the folder's test.txt (one name a line) are held out for testing, labelled or not."""
+    Frames listed in the folder's test.txt (one name per line) are held out for testing, labelled or not."""
     label_folder: str = "labels"
     """Folder of the label files in the scene's folder: PNGs or LabelMe JSONs with the frame's stem, COCO JSONs, or a
     VOC export."""
@@ -64,7 +64,7 @@ class GoogleEarthDataParserConfig(DataParserConfig):
     fraction: all but train-split-fraction of them; filename: by train / eval in the name. A test.txt wins: to measure
     mIoU, list labelled frames there."""
     eval_interval: int = 8
-    """Every how many unlabelled frames one is held out, for eval-mode interval."""
+    """One of this many unlabelled frames is held out, for eval-mode interval."""
     train_split_fraction: float = 0.9
     """Share of the unlabelled frames to train on, for eval-mode fraction."""
 
@@ -158,8 +158,8 @@ def _read_labels(
     found = find_labels(label_folder, [photo.stem for photo in photos], photos)
     if not any(found):
         raise UserError(
-            f"No frame is labelled: sought were {FORMS} in {label_folder}, for each labelled frame one with "
-            f"its stem, such as {photos[0].stem}. Label at least one frame."
+            f"No frame is labelled: looked for {FORMS} in {label_folder}, named like the labelled frames, "
+            f"such as {photos[0].stem}. Label at least one frame."
         )
     table, labels = resolve_labels(found, sizes, folder / "classes.json", config.palette, config.label_encoding)
     split = _split(config, folder, photos, labels)
@@ -192,15 +192,15 @@ def _check_one_size(photos: list[Path], sizes: list[Size]) -> None:
         (width, height), (first_width, first_height) = sizes[other], sizes[0]
         raise UserError(
             f"{photos[other]} is {width} x {height} pixels, {photos[0]} {first_width} x {first_height}: all frames of "
-            "a scene have one size."
+            "a scene must have the same size."
         )
 
 
 def _check_flight(track: "Track", file: Path) -> None:
     if np.ptp(track.poses[:, :3, 3], axis=0).max() < _SAME_PLACE:
         raise UserError(
-            f"All cameras of {file} are at one place: no scene can be learnt from that. Animate the camera's position, "
-            "around the place for example."
+            f"All cameras of {file} are in the same place: no scene can be learnt from that. Animate the "
+            "camera's position, around the place for example."
         )
     farthest, spread = _farthest(track), float(np.ptp(track.poses[:, :3, 3], axis=0).max())
     if farthest > _FAR * spread:

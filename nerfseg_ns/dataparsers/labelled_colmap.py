@@ -21,16 +21,19 @@ class LabelledColmap(LabelledSceneMixin, ColmapDataParser):
     """nerfstudio's dataparser of COLMAP models, with labels; see `LabelledSceneMixin` for what it adds.
 
     Args:
-        options: as for transforms.json; the folder must hold a COLMAP model.
+        options: as for transforms.json.
+        model: folder of the COLMAP model, relative to the scene's folder.
     """
 
-    def __init__(self, options: LabelledSceneOptions) -> None:
+    config: ColmapDataParserConfig
+
+    def __init__(self, options: LabelledSceneOptions, model: Path) -> None:
         self.options = options
         super().__init__(
             ColmapDataParserConfig(
                 data=options.data,
                 images_path=options.images_path,
-                colmap_path=options.find_colmap(),
+                colmap_path=model,
                 downscale_factor=options.downscale_factor,
                 center_method=options.center_method,
                 scene_scale=options.scene_scale,
@@ -69,25 +72,29 @@ class LabelledColmap(LabelledSceneMixin, ColmapDataParser):
         return images if factor == 1 else images.with_name(f"{images.name}_{factor}")
 
     def _loaded_photo(self, file_path: Path, folder: Path) -> Path:
-        images = self.options.data / self.options.images_path
-        return self._scaled_folder(self.config.downscale_factor) / file_path.relative_to(images)
+        factor, images = self.config.downscale_factor, self.options.data / self.options.images_path
+        assert factor is not None, "_read_meta chooses one where the user gives none"
+        return self._scaled_folder(factor) / file_path.relative_to(images)
 
     def _setup_downscale_factor(self, image_filenames, mask_filenames, depth_filenames):
-        """As nerfstudio's, without its question on the terminal: the photos were all found before."""
+        """As nerfstudio's, without its question on the terminal: all photos have been found already."""
         loaded = [self._loaded_photo(path, self.options.data) for path in image_filenames]
         return loaded, mask_filenames, depth_filenames, self.config.downscale_factor
 
     def _get_image_indices(self, image_filenames: list[Path], split: str) -> np.ndarray:
         """All photos, or those listed for the split."""
+        assert self._scene is not None, "the scene is read before its parent's part"
         listed = self._scene.meta.get(f"{split}_filenames")
         if listed is None:
             return np.arange(len(image_filenames))
         positions = {path: index for index, path in enumerate(image_filenames)}
-        wanted = [self.options.data / self.options.images_path / name for name in listed]
-        missing = [path for path in wanted if path not in positions]
+        chosen = [self.options.data / self.options.images_path / name for name in listed]
+        missing = [path for path in chosen if path not in positions]
         if missing:
-            raise UserError(f"{self.options.data / _LISTS[split]} names {missing[0]}, which the COLMAP model has not.")
-        return np.array([positions[path] for path in wanted])
+            raise UserError(
+                f"{self.options.data / _LISTS[split]} names {missing[0]}, which is not in the COLMAP model."
+            )
+        return np.array([positions[path] for path in chosen])
 
     def _outputs_of_all(self, split: str) -> DataparserOutputs:
         return ColmapDataParser._generate_dataparser_outputs(self, split)

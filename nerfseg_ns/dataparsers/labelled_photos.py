@@ -29,10 +29,11 @@ class LabelledPhotosDataParserConfig(LabelledSceneOptions):
     _target: type = field(default_factory=lambda: LabelledPhotos)
 
     def setup(self, **kwargs) -> LabelledSceneMixin:
-        """The dataparser: nerfstudio's for transforms.json, or the one for COLMAP models where there is only such."""
-        if transforms_file(self.data).is_file() or self.find_colmap() is None:
+        """The dataparser: nerfstudio's for transforms.json, or the one for COLMAP models if there is nothing else."""
+        model = self.find_colmap()
+        if transforms_file(self.data).is_file() or model is None:
             return self._target(self, **kwargs)
-        return LabelledColmap(self, **kwargs)
+        return LabelledColmap(self, model, **kwargs)
 
 
 def transforms_file(data: Path) -> Path:
@@ -48,7 +49,7 @@ class LabelledPhotos(LabelledSceneMixin, Nerfstudio):
 
     def __post_init__(self) -> None:
         self.options = self.config
-        # nerfstudio asks on the terminal whether to convert COLMAP's points; these two make it go on without points.
+        # nerfstudio asks on the terminal whether to convert COLMAP's points; these two make it continue without points.
         self.prompted_user, self.create_pc = True, False
 
     def _read_meta(self) -> tuple[Path, Path, dict]:
@@ -76,6 +77,8 @@ class LabelledPhotos(LabelledSceneMixin, Nerfstudio):
 
         try:
             cloud = trimesh.load(ply_file_path, process=False)
+            if not isinstance(cloud, (trimesh.PointCloud, trimesh.Trimesh)):
+                raise ValueError("it holds no points")
             points = torch.from_numpy(np.array(cloud.vertices, dtype=np.float32)).reshape(-1, 3)
         except (OSError, ValueError, AttributeError, IndexError) as error:
             raise UserError(

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from nerfstudio.cameras.camera_utils import auto_orient_and_center_poses
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
+from nerfstudio.data.dataparsers.colmap_dataparser import ColmapDataParserConfig
 from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
 from torch import Tensor
 
@@ -35,7 +36,7 @@ GEOREFERENCE_KEY = "georeference"
 
 @dataclass
 class LabelledSceneOptions(NerfstudioDataParserConfig):
-    """What may be said of a scene, however its poses come."""
+    """Options of a scene, wherever its poses come from."""
 
     label_folder: str = "labels"
     """Folder of the label files, below the scene's folder: PNGs or LabelMe JSONs with the photo's stem, COCO JSONs, or
@@ -50,7 +51,8 @@ class LabelledSceneOptions(NerfstudioDataParserConfig):
     colmap_path: Optional[Path] = None
     """Folder of the COLMAP model (cameras, images, points3D as .bin or .txt) below the scene's folder, read where there
     is no transforms.json. None looks in colmap/sparse/0, sparse/0, sparse and colmap."""
-    orientation_method: Literal["ground", "pca", "up", "vertical", "none"] = "ground"
+    # nerfstudio's Literal lacks "ground", which is therefore never passed on to it (see _upright_outputs).
+    orientation_method: Literal["ground", "pca", "up", "vertical", "none"] = "ground"  # type: ignore[assignment]
     """How to find the world's up direction. ground: at right angles to the sparse points' plane, or, without points,
     against the photos' mean viewing direction. The others are nerfstudio's; up and vertical go by the images' up
     direction, which lies in the ground plane for photos that look straight down. An orientation_override in
@@ -96,7 +98,9 @@ class LabelledSceneMixin:
     """
 
     options: LabelledSceneOptions
-    """The user's options; `config` is what the parent is given."""
+    """The user's options."""
+    config: NerfstudioDataParserConfig | ColmapDataParserConfig
+    """What the parent is given."""
     _scene: _Scene | None = None
 
     def _read_meta(self) -> tuple[Path, Path, dict]:
@@ -179,11 +183,11 @@ class LabelledSceneMixin:
         problems.raise_found()
         labels = [found[photo.stem] for photo in photos]
         if any(found.values()) and not any(labels):
-            raise UserError()  # nothing to add to what is wrong with the labelled photos
+            raise UserError()  # the problems of the labelled photos are reported already
         if not any(labels):
             raise UserError(
-                f"No photo is labelled: sought were {FORMS} in {label_folder}, for each labelled photo one with the "
-                "photo's stem as its name. Label at least one photo."
+                f"No photo is labelled: looked for {FORMS} in {label_folder}, named like the labelled photos. "
+                "Label at least one photo."
             )
         table, labels = resolve_labels(
             labels,
@@ -197,7 +201,7 @@ class LabelledSceneMixin:
     def _require_labels(self, labels: list[PhotoLabel | None], scene: _Scene) -> None:
         if not any(labels):
             raise UserError(
-                f"None of the photos listed for training in {scene.folder} is labelled: sought were {FORMS} in "
+                f"None of the photos listed for training in {scene.folder} is labelled: looked for {FORMS} in "
                 f"{scene.folder / self.options.label_folder}. List a labelled photo for training too."
             )
         require_labelled_pixels(labels, scene.table)
@@ -205,14 +209,13 @@ class LabelledSceneMixin:
     def _upright_outputs(self, scene: _Scene, split: str) -> DataparserOutputs:
         """The parent's outputs, turned upright and scaled into the unit sphere, with the georeference."""
         poses = torch.from_numpy(np.array([frame.camera_to_world for frame in scene.frames])).float()
-        ground = "orientation_override" not in scene.meta and self.options.orientation_method == "ground"
-        upright = scene.local_frame is not None
+        method, upright = self.options.orientation_method, scene.local_frame is not None
         # The parent is given all photos, scale and orientation; splitting and levelling follow here.
         self.config = replace(
             self.config,
             eval_mode="fraction",
             train_split_fraction=1.0,
-            orientation_method="none" if ground or upright else self.options.orientation_method,
+            orientation_method="none" if method == "ground" or upright else method,
             auto_scale_poses=False,
             scale_factor=self.options.scale_factor * self._auto_scale(poses),
         )
@@ -222,15 +225,15 @@ class LabelledSceneMixin:
             if isinstance(error, UserError):
                 raise
             raise UserError(f"The scene in {scene.folder} is not usable: {error}") from error
-        if ground and not upright:
+        if method == "ground" and "orientation_override" not in scene.meta and not upright:
             _rotate(outputs, ground_rotation(poses, outputs.metadata.get("points3D_xyz")))
         _check_unit_sphere(outputs)
         if scene.local_frame is not None:
-            _keep_georeference(outputs, scene)
+            _keep_georeference(outputs, scene, scene.local_frame)
         return outputs
 
     def _auto_scale(self, poses: Float[Tensor, "photos 4 4"]) -> float:
-        """The factor that brings the farthest camera to the wanted distance from the centre, 1 if not asked for."""
+        """The factor that brings the farthest camera to the right distance from the centre; 1 if that is turned off."""
         if not self.options.auto_scale_poses:
             return 1.0
         centred, _ = auto_orient_and_center_poses(poses, method="none", center_method=self.options.center_method)
@@ -241,7 +244,7 @@ def _refuse_second(frame: Frame, other: PhotoLabel | None) -> None:
     if other is not None and other.path != frame.label:
         raise UserError(
             f"The photo {frame.photo.stem} has two labels, {other.path} and, as its label_path, {frame.label}: which "
-            "one counts? Take one away."
+            "one counts? Remove the other one."
         )
 
 
@@ -263,14 +266,14 @@ def _listed_split(meta: dict, split: str) -> str | None:
 
 def _check_unit_sphere(outputs: DataparserOutputs) -> None:
     distance = float(outputs.cameras.camera_to_worlds[..., 3].norm(dim=-1).max())
-    if not distance < 1:  # NaN is not, either
+    if not distance < 1:  # NaN is not either
         raise UserError(
             f"The farthest camera is {distance:.4g} from the origin, outside the unit sphere, where all cameras must "
             "be: leave auto-scale-poses on, or choose a smaller scale-factor."
         )
 
 
-def _keep_georeference(outputs: DataparserOutputs, scene: _Scene) -> None:
+def _keep_georeference(outputs: DataparserOutputs, scene: _Scene, frame: LocalFrame) -> None:
     """Puts the georeference into the metadata: nerfstudio's transform goes from the file's coordinates, here metres."""
     from nerfseg_ns.geo.georeference import METADATA_KEY, Georeference
 
@@ -280,7 +283,7 @@ def _keep_georeference(outputs: DataparserOutputs, scene: _Scene) -> None:
             "poses in metres, east, north, up. Remove one of them."
         )
     transform = outputs.dataparser_transform.double().numpy()
-    outputs.metadata[METADATA_KEY] = Georeference(scene.local_frame, transform, float(outputs.dataparser_scale))
+    outputs.metadata[METADATA_KEY] = Georeference(frame, transform, float(outputs.dataparser_scale))
 
 
 def _select(outputs: DataparserOutputs, indices: list[int]) -> DataparserOutputs:

@@ -17,7 +17,7 @@ def photo_size(path: Path, modes: Sequence[str] = PHOTO_MODES) -> tuple[int, int
     """Width and height of a photo that can be read to its end.
 
     Raises:
-        UserError: the file is missing, empty, cut off or no image, or not in one of the modes (8-bit grey, RGB or
+        UserError: the file is missing, empty, cut off or not an image, or not in one of the modes (8-bit grey, RGB or
             RGBA).
     """
     if not path.is_file():

@@ -17,8 +17,8 @@ def name_photos(photos: Sequence[Path]) -> Dict[Path, str]:
         photos: all different.
 
     Returns:
-        By photo its stem, with the suffix where two of a folder differ in nothing else (`0001_jpg`, `0001_png`); where
-        two have the same, all have as many of their folders' names before it as it takes, as in `train_rgb_0001`.
+        By photo its stem, with the suffix where two in a folder differ only in that (`0001_jpg`, `0001_png`). If two
+        would have the same name, all begin with as many of their folders' names as it takes, as in `train_rgb_0001`.
 
     Raises:
         UserError: no such names tell all photos apart.
@@ -32,4 +32,4 @@ def name_photos(photos: Sequence[Path]) -> Dict[Path, str]:
             return dict(zip(photos, names))
     name, _ = Counter(names).most_common(1)[0]
     alike = [str(photo) for photo, other in zip(photos, names) if other == name]
-    raise UserError(f"What is made of {alike[0]} and {alike[1]} would have one name, {name}. Rename one of them.")
+    raise UserError(f"What is made of {alike[0]} and {alike[1]} would have the same name, {name}. Rename one of them.")

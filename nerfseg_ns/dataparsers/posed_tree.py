@@ -26,7 +26,7 @@ SPLIT_FOLDERS = ("train", "validation", "test")
 
 _RIGID_TOLERANCE = 1e-3
 """Files hold six or more digits; a scaled or sheared matrix is off by far more."""
-_REMEDY = "Wanted is camera-to-world, row by row, OpenCV axes (x right, y down, z forward)."
+_REMEDY = "Expected camera-to-world, row by row, OpenCV axes (x right, y down, z forward)."
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ def _check_same_size(view: View, first: View) -> None:
     if view.size != first.size:
         raise UserError(
             f"{view.photo} is {view.size[0]} x {view.size[1]} pixels, {first.photo} {first.size[0]} x "
-            f"{first.size[1]}: all photos of a scene have one size. Resize them, and their intrinsics with them."
+            f"{first.size[1]}: all photos of a scene must have the same size. Resize them, and "
+            "their intrinsics with them."
         )
 
 
@@ -110,12 +111,12 @@ def _floor_digits(value: float) -> float:
 
 
 def _list_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    wanted = " or ".join(f"*{suffix}" for suffix in suffixes)
+    patterns = " or ".join(f"*{suffix}" for suffix in suffixes)
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}; a split holds rgb/, pose/ and intrinsics/.")
     files = [path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith(".")]
     if not files:
-        raise UserError(f"There are no files {wanted} in {folder}.")
+        raise UserError(f"There are no files {patterns} in {folder}.")
     return sorted(files)
 
 
@@ -151,22 +152,23 @@ def _read_matrix(path: Path) -> Float64[np.ndarray, "4 4"]:
     try:
         numbers = np.array(path.read_text(encoding="utf-8").split(), dtype=np.float64)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} does not hold plain numbers: {error}. Wanted are 16, a 4 x 4 matrix.") from error
+        raise UserError(f"{path} does not hold plain numbers: {error}. Expected 16 numbers, a 4 x 4 matrix.") from error
     if numbers.size != 16:
-        raise UserError(f"{path} holds {numbers.size} numbers; wanted are 16, a 4 x 4 matrix row by row.")
+        raise UserError(f"{path} holds {numbers.size} numbers; expected 16, a 4 x 4 matrix row by row.")
     if not np.isfinite(numbers).all():
-        raise UserError(f"{path} holds numbers that are not finite; wanted is a 4 x 4 matrix.")
+        raise UserError(f"{path} holds numbers that are not finite; expected a 4 x 4 matrix.")
     return numbers.reshape(4, 4)
 
 
 def _check_intrinsics(path: Path, matrix: Float64[np.ndarray, "4 4"], size: tuple[int, int]) -> None:
     focal, centre = np.array([matrix[0, 0], matrix[1, 1]]), matrix[:2, 2]
     if (focal <= 0).any():
-        raise UserError(f"{path} has the focal lengths {focal.tolist()}; wanted are pixels, above 0.")
+        raise UserError(f"{path} has the focal lengths {focal.tolist()}; expected pixels, above 0.")
     if abs(matrix[0, 1]) > 1e-3 * focal[0]:
         raise UserError(f"{path} has the skew {matrix[0, 1]:g}; cameras with skew are not supported: undistort first.")
     if (centre < 0).any() or (centre > size).any():
         raise UserError(
             f"{path} has its principal point at ({centre[0]:g}, {centre[1]:g}), outside its photo of {size[0]} x "
-            f"{size[1]} pixels: intrinsics of another image size? Multiply fx, cx and fy, cy by the sizes' ratios."
+            f"{size[1]} pixels: are the intrinsics those of another image size? Multiply fx, cx and fy, cy by the "
+            "ratios of the sizes."
         )

@@ -19,8 +19,8 @@ def rigid_pose(values: Any, where: str, tolerance: float, remedy: str) -> Float6
     Args:
         values: 4 x 4 numbers, as they come from a file.
         where: the file, and the photo where it holds several, for messages.
-        tolerance: by how much entries may be off; as large as the file's number of digits asks for.
-        remedy: what is wanted instead, for messages.
+        tolerance: by how much entries may be off; it depends on how many digits the file has.
+        remedy: what is expected instead, for messages.
 
     Raises:
         UserError: another shape, numbers that are not finite, axes that are not orthonormal, or a mirror image.
@@ -34,14 +34,14 @@ def rigid_pose(values: Any, where: str, tolerance: float, remedy: str) -> Float6
     if not np.isfinite(matrix).all():
         raise UserError(f"{where} holds numbers that are not finite. {remedy}")
     if np.abs(matrix[3] - [0, 0, 0, 1]).max() > tolerance:
-        raise UserError(f"{where} is no rigid pose: its last row is {matrix[3].tolist()}, not 0 0 0 1. {remedy}")
+        raise UserError(f"{where} is not a rigid pose: its last row is {matrix[3].tolist()}, not 0 0 0 1. {remedy}")
     rotation = matrix[:3, :3]
     error = np.abs(rotation.T @ rotation - np.eye(3)).max()
     if error > tolerance:
         raise UserError(
-            f"{where} is no rigid pose: its axes are not of length 1 and at right angles (off by {error:.2g}). Scale "
-            f"the camera positions only, never the 3 x 3 rotation. {remedy}"
+            f"{where} is not a rigid pose: its axes are not of length 1 and at right angles (off by {error:.2g}). "
+            f"Scale the camera positions only, never the 3 x 3 rotation. {remedy}"
         )
     if np.linalg.det(rotation) < 0:
-        raise UserError(f"{where} is no rigid pose: it mirrors (determinant -1). {remedy}")
+        raise UserError(f"{where} is not a rigid pose: it mirrors (determinant -1). {remedy}")
     return matrix

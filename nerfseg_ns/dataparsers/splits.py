@@ -1,4 +1,4 @@
-"""Which photos of a scene are trained on and which are held out, for scenes that do not bring their splits along."""
+"""Which photos of a scene are trained on and which are held out, for scenes that do not define their splits."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def split_photos(
 
     Args:
         names: the photos' file names.
-        labelled: for each whether it has labels.
+        labelled: for each, whether it has labels.
         mode: interval: every `interval`-th unlabelled photo is held out; fraction: all but `train_fraction` of them;
             filename: those with eval in their name (the others say train); all: none, and every photo is in both.
         interval: for that mode, at least 1.
@@ -73,20 +73,20 @@ def split_listed(names: Sequence[str], listed: Sequence[str]) -> Split:
     unknown = [name for name in listed if name not in position]
     if unknown:
         raise UserError(
-            f"There is no photo {unknown[0]} ({len(unknown)} such of {len(listed)} in the list); the first photo is "
-            f"{names[0]}."
+            f"There is no photo {unknown[0]} ({len(unknown)} of {len(listed)} listed names are unknown); the first "
+            f"photo is {names[0]}."
         )
     held_out = sorted({position[name] for name in listed})
     train = sorted(set(range(len(names))) - set(held_out))
     if not train:
-        raise UserError("All photos are in the list of those held out; leave some to train on.")
+        raise UserError("All photos are in the list of those to hold out; leave some to train on.")
     return Split(train, held_out)
 
 
 def _held_positions(names: list[str], mode: EvalMode, interval: int, train_fraction: float) -> list[int]:
     if mode == "fraction":
         if not 0 < train_fraction <= 1:
-            raise UserError(f"train_split_fraction is {train_fraction}; wanted is a number above 0, at most 1.")
+            raise UserError(f"train_split_fraction is {train_fraction}; expected a number above 0, at most 1.")
         return get_train_eval_split_fraction(names, train_fraction)[1].tolist()
     if mode == "filename":
         try:
@@ -97,6 +97,6 @@ def _held_positions(names: list[str], mode: EvalMode, interval: int, train_fract
                 "choose another eval_mode."
             ) from error
     if interval < 1:
-        raise UserError(f"eval_interval is {interval}; wanted is a whole number of at least 1.")
+        raise UserError(f"eval_interval is {interval}; expected a whole number of at least 1.")
     # From the middle of each interval: the first photo is a corner of the survey, which fewest others overlap.
     return np.arange(min(interval // 2, len(names) - 1), len(names), interval).tolist()

@@ -21,16 +21,16 @@ def require_frames(meta: Any, where: str) -> None:
     frames = meta.get("frames") if isinstance(meta, dict) else None
     usable = isinstance(frames, list) and all(isinstance(frame, dict) for frame in frames)
     if not frames or not usable or not all("file_path" in frame and "transform_matrix" in frame for frame in frames):
-        raise UserError(f"{where} lists no photos: wanted are frames, each with file_path and transform_matrix.")
+        raise UserError(f"{where} lists no photos: expected frames, each with file_path and transform_matrix.")
     for position, frame in enumerate(frames):
         path = frame["file_path"]
         if not isinstance(path, str) or not path or "\\" in path:
             raise UserError(
-                f"{where}: the file_path of frame {position} is {path!r}; wanted is the photo's path as text, with "
+                f"{where}: the file_path of frame {position} is {path!r}; expected the photo's path as text, with "
                 "forward slashes."
             )
     if len(frames) == 1:
-        raise UserError(f"{where} lists one photo only; a scene is learnt from many photos of it that overlap.")
+        raise UserError(f"{where} lists only one photo; a scene is learnt from many photos that overlap.")
 
 
 def validate_transforms(meta: dict, where: str) -> None:
@@ -47,9 +47,9 @@ def validate_transforms(meta: dict, where: str) -> None:
         "applied_scale": (lambda value: _are_numbers(value, ()) and value > 0, "a number above 0"),
         **dict.fromkeys(LISTS, (_is_list_of_names, "a list of photos, not empty (leave it out to split by eval-mode)")),
     }
-    for key, (is_right, wanted) in checks.items():
+    for key, (is_right, expected) in checks.items():
         if key in meta and not is_right(meta[key]):
-            problems.add(UserError(f"{where} has the {key} {meta[key]!r}; wanted is {wanted}."))
+            problems.add(UserError(f"{where} has the {key} {meta[key]!r}; expected {expected}."))
     lenses = [(frame, key) for frame in (meta, *meta["frames"]) for key in _DISTORTION if key in frame]
     problems.each(lambda pair: _check_distortion(*pair, where), lenses)
     problems.raise_found()
@@ -59,7 +59,7 @@ def _check_distortion(frame: dict, key: str, where: str) -> None:
     value = frame[key]
     if not _are_numbers(value, ()) or abs(value) > _LARGEST_DISTORTION:
         of = f" of {frame['file_path']}" if "file_path" in frame else ""
-        raise UserError(f"{where}: the distortion {key}{of} is {value!r}; wanted is a small finite number.")
+        raise UserError(f"{where}: the distortion {key}{of} is {value!r}; expected a small finite number.")
 
 
 def _is_camera_model(value: Any) -> bool:

@@ -1,6 +1,6 @@
 """Google Earth Studio's "3D tracking data": its JSON and camera poses in a local frame, in both directions.
 
-The conventions, from exports and from what others found about them:
+The conventions, from exports and from what others found out about them:
 
 - The earth is a sphere, `EARTH_RADIUS`: `position` is where latitude and longitude, taken as spherical, and altitude
   say, to all digits (the export of github.com/FedericoCGI's matchmoving thesis; the origin in BungeeNeRF's
@@ -33,7 +33,7 @@ EARTH_RADIUS = 6371010.0
 """Metres, of Earth Studio's spherical earth."""
 
 _EULER = "XYZ"
-"""SciPy's name of the order of rotations: about the axes that turn along."""
+"""SciPy's name for the order of rotations, about axes that turn along."""
 _SAME_PLACE = 1.0
 """Metres by which `position` and `coordinate` of a camera may differ; exports agree to far less."""
 _LOWEST = -500.0
@@ -69,7 +69,7 @@ class Track:
             fx, fy, cx, cy in pixels.
 
         Raises:
-            UserError: the size has another aspect ratio than the track.
+            UserError: the size has a different aspect ratio from the track.
         """
         (width, height), (rendered_width, rendered_height) = size, self.size
         expected = width * rendered_height / rendered_width, height * rendered_width / rendered_height
@@ -95,13 +95,13 @@ def load_track(path: Path) -> Track:
     """Reads a file of 3D tracking data.
 
     Raises:
-        UserError: the file is missing, not whole, or `read_track` finds something wrong with it.
+        UserError: the file is missing or incomplete, or `read_track` finds something wrong with it.
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise UserError(
-            f"Cannot read {path}: {error}. Wanted is Earth Studio's 3D tracking data, whole; export it again."
+            f"Cannot read {path}: {error}. Expected Earth Studio's 3D tracking data, complete; export it again."
         ) from error
     return read_track(content, str(path))
 
@@ -118,8 +118,8 @@ def read_track(content: Any, where: str) -> Track:
     """
     if not isinstance(content, dict) or not isinstance(content.get("cameraFrames"), list):
         raise UserError(
-            f"{where} has no list cameraFrames, so it is not Earth Studio's 3D tracking data: with the frames, render "
-            'the "3D tracking data" as JSON.'
+            f"{where} has no list cameraFrames, so it is not Earth Studio's 3D tracking data: with the frames, "
+            'render the "3D tracking data" as JSON.'
         )
     problems = ErrorCollector()
     with problems.collect():
@@ -204,7 +204,7 @@ def _read_frame(record: Any, where: str) -> _CameraFrame:
     with problems.collect():
         fov = _number(record, "fovVertical", where)
         if not 0 < fov < 180:
-            raise UserError(f"{where}: fovVertical is {fov:g} degrees; wanted is an angle between 0 and 180.")
+            raise UserError(f"{where}: fovVertical is {fov:g} degrees; expected an angle between 0 and 180.")
     problems.raise_found()
     return _CameraFrame(position, rotation, place, fov)
 
@@ -215,7 +215,7 @@ def _check_count(content: Mapping[str, Any], where: str) -> None:
         raise UserError(f"{where}: cameraFrames is empty; export the 3D tracking data of an animation.")
     if count not in (last, last + 1):
         raise UserError(
-            f"{where}: there are {count} cameraFrames, but numFrames is {last} (wanted are {last + 1} or {last} "
+            f"{where}: there are {count} cameraFrames, but numFrames is {last} (expected {last + 1} or {last} "
             "cameraFrames). Export the 3D tracking data again."
         )
 
@@ -232,9 +232,10 @@ def _place_positions(frames: list[_CameraFrame], where: str) -> tuple[float | No
     """
     positions = np.array([frame.position for frame in frames])
     places = np.array([frame.place for frame in frames])
-    differences = {}
+    latitude, longitude, altitude = frames[0].place
+    differences: dict[float | None, Float64[np.ndarray, "frames 3"]] = {}
     for earth_radius in (EARTH_RADIUS, None):
-        local = LocalFrame(*places[0], earth_radius)
+        local = LocalFrame(latitude, longitude, altitude, earth_radius)
         differences[earth_radius] = local.to_ecef(local.from_geodetic(places)) - positions
         if np.linalg.norm(differences[earth_radius], axis=1).max() <= _SAME_PLACE:
             return earth_radius, 0.0
@@ -245,7 +246,7 @@ def _place_positions(frames: list[_CameraFrame], where: str) -> tuple[float | No
     worst = int(np.linalg.norm(differences[EARTH_RADIUS], axis=1).argmax())
     distance = np.linalg.norm(differences[EARTH_RADIUS][worst])
     raise UserError(
-        f"{where}, cameraFrames[{worst}]: position and coordinate are {distance:.4g} m apart. Wanted are positions in "
+        f"{where}, cameraFrames[{worst}]: position and coordinate are {distance:.4g} m apart. Expected positions in "
         "metres from the earth's centre (or, for all frames, from one track point) that agree with latitude, longitude "
         "and altitude. Was the file edited? Export it again."
     )
@@ -271,14 +272,14 @@ def _number(record: Any, name: str, where: str) -> float:
     value = record.get(name) if isinstance(record, dict) else None
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
         shown = "missing" if value is None else f"{value!r}"
-        raise UserError(f"{where}: {name} is {shown}; wanted is a finite number.")
+        raise UserError(f"{where}: {name} is {shown}; expected a finite number.")
     return float(value)
 
 
 def _whole_number(record: Mapping[str, Any], name: str, where: str, least: int = 1) -> int:
     value = _number(record, name, where)
     if value != int(value) or value < least:
-        raise UserError(f"{where}: {name} is {value:g}; wanted is a whole number of at least {least}.")
+        raise UserError(f"{where}: {name} is {value:g}; expected a whole number of at least {least}.")
     return int(value)
 
 

@@ -47,7 +47,7 @@ class Georeference:
         return (points / self.scale - self.transform[:, 3]) @ self.transform[:, :3]
 
     def from_local(self, points: Float[np.ndarray, "*points 3"]) -> Float64[np.ndarray, "*points 3"]:
-        """Local metres in the trained scene's units."""
+        """Points in local metres, in the trained scene's units."""
         return self.scale * (np.asarray(points, dtype=np.float64) @ self.transform[:, :3].T + self.transform[:, 3])
 
     def to_geodetic(self, points: Float[np.ndarray, "*points 3"]) -> Float64[np.ndarray, "*points 3"]:
@@ -101,14 +101,14 @@ def read_origin(record: Mapping[str, Any], where: str) -> LocalFrame:
     """
     try:
         origin = record["origin"]
-        numbers = [float(origin[name]) for name in ("latitude", "longitude", "altitude")]
+        latitude, longitude, altitude = (float(origin[name]) for name in ("latitude", "longitude", "altitude"))
         radius = record.get("earth_radius")
         radius = None if radius is None else float(radius)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"The georeference in {where} has no origin: wanted is "
+            f"The georeference in {where} has no origin: expected "
             '{"origin": {"latitude": 47.1, "longitude": 8.5, "altitude": 420.0}, "axes": "' + AXES + '"}.'
         ) from error
     if record.get("axes", AXES) != AXES:
         raise UserError(f"The georeference in {where} has the axes {record['axes']!r}; only {AXES!r} are known.")
-    return LocalFrame(*numbers, radius)
+    return LocalFrame(latitude, longitude, altitude, radius)

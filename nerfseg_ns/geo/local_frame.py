@@ -28,7 +28,7 @@ class LocalFrame:
         earth_radius: metres, for sources whose earth is a sphere (Google Earth's is); None: the WGS 84 ellipsoid.
 
     Raises:
-        UserError: no place on the earth.
+        UserError: there is no such place on the earth.
     """
 
     latitude: float
@@ -40,17 +40,19 @@ class LocalFrame:
         finite = np.isfinite([self.latitude, self.longitude, self.altitude, self.earth_radius or 0]).all()
         if not finite or abs(self.latitude) > 90 or abs(self.longitude) > 360:
             raise UserError(
-                f"({self.latitude}, {self.longitude}) at {self.altitude} m is no place on the earth; wanted are the "
+                f"({self.latitude}, {self.longitude}) at {self.altitude} m is not a place on the earth; expected "
                 "latitude (-90 to 90) and longitude in degrees and the altitude in metres."
             )
 
     @classmethod
     def at_ecef(cls, position: Float64[np.ndarray, " 3"], earth_radius: float | None = None) -> LocalFrame:
         """The frame whose origin is at an earth-centred, earth-fixed position in metres."""
-        longitude, latitude, altitude = _pipeline(
+        to_geodetic = _pipeline(
             f"+proj=pipeline +step +inv +proj=cart {_earth(earth_radius)} "
             "+step +proj=unitconvert +xy_in=rad +xy_out=deg"
-        ).transform(*map(float, position))
+        )
+        x, y, z = map(float, position)
+        longitude, latitude, altitude = to_geodetic.transform(x, y, z)
         return cls(float(latitude), float(longitude), float(altitude), earth_radius)
 
     def from_geodetic(self, places: Points) -> Points:
@@ -63,8 +65,8 @@ class LocalFrame:
     def to_geodetic(self, points: Points) -> Points:
         """Latitude, longitude (degrees) and altitude (metres) of points in local metres."""
         points = np.asarray(points, dtype=np.float64)
-        components = points.reshape(-1, 3).T.tolist()
-        longitude, latitude, altitude = self._geodetic_to_local.transform(*components, direction="INVERSE")
+        east, north, up = points.reshape(-1, 3).T.tolist()
+        longitude, latitude, altitude = self._geodetic_to_local.transform(east, north, up, direction="INVERSE")
         return np.stack([latitude, longitude, altitude], axis=-1).reshape(points.shape)
 
     def from_ecef(self, points: Points) -> Points:

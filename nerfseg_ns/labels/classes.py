@@ -42,7 +42,7 @@ class ClassTable:
 
     def __post_init__(self) -> None:
         self._check_entries()
-        # Lists and arrays are taken too; kept are plain, hashable tuples.
+        # Lists and arrays are accepted too; plain, hashable tuples are kept.
         object.__setattr__(self, "names", tuple(self.names))
         object.__setattr__(self, "colors", tuple(tuple(int(value) for value in color) for color in self.colors))
         _refuse_repeats("name", self.names, self.names)
@@ -57,11 +57,11 @@ class ClassTable:
             raise UserError(f"The class table has {len(self.names)} names and {len(self.colors)} colours.")
         for name, color in zip(self.names, self.colors, strict=True):
             if not isinstance(name, str) or not name.strip():
-                raise UserError(f"The class table holds {name!r} where a class name (text) is wanted.")
+                raise UserError(f"The class table holds {name!r} where a class name (text) is expected.")
             if len(color) != 3 or not all(_is_byte(value) for value in color):
-                raise UserError(f"Class {name!r} has the colour {color}; wanted are three whole numbers, 0 to 255.")
+                raise UserError(f"Class {name!r} has the colour {color}; expected three whole numbers, 0 to 255.")
         if self.file_ignore_index is not None and not _is_byte(self.file_ignore_index):
-            raise UserError(f"ignore_index is {self.file_ignore_index!r}; wanted is a whole number, 0 to 255, or null.")
+            raise UserError(f"ignore_index is {self.file_ignore_index!r}; expected a whole number, 0 to 255, or null.")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -92,13 +92,13 @@ class ClassTable:
 
     @classmethod
     def _from_json(cls, content: Any) -> ClassTable:
-        wanted = 'wanted is {"classes": [{"name": "Building", "color": [70, 70, 70]}, ...], "ignore_index": 255}.'
+        expected = 'expected {"classes": [{"name": "Building", "color": [70, 70, 70]}, ...], "ignore_index": 255}.'
         if not isinstance(content, dict) or not isinstance(content.get("classes"), list):
-            raise UserError(f"No list of classes in it; {wanted}")
+            raise UserError(f"No list of classes in it; {expected}")
         entries = content["classes"]
         for position, entry in enumerate(entries):
             if not isinstance(entry, dict) or "name" not in entry or not isinstance(entry.get("color"), list):
-                raise UserError(f"Class {position} has no name or no colour; {wanted}")
+                raise UserError(f"Class {position} has no name or no colour; {expected}")
         return cls(
             names=tuple(entry["name"] for entry in entries),
             colors=tuple(tuple(entry["color"]) for entry in entries),
@@ -117,7 +117,7 @@ class ClassTable:
 
 def _is_byte(value: Any) -> bool:
     """Whether this is a whole number of 0 to 255 (True and False are not)."""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 0 <= value <= 255
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(0 <= value <= 255)
 
 
 def _refuse_repeats(what: str, values: tuple, names: tuple[str, ...]) -> None:

@@ -23,12 +23,12 @@ class CocoLabel(PhotoLabel):
     """The annotations of one photo in a COCO file; later ones lie on top."""
 
     file_name: str
-    """The photo's, as the file has it."""
+    """The photo's, as it stands in the file."""
     size: Size
     categories: dict[int, str] = field(repr=False, compare=False)
-    """Names by id, all of the file's."""
+    """All names in the file, by id."""
     annotations: list[dict] = field(repr=False, compare=False)
-    """Those of the photo, as the file has them."""
+    """The photo's, as they stand in the file."""
 
     @property
     def place(self) -> str:
@@ -82,7 +82,7 @@ def coco_labels(path: Path, content: dict) -> list[tuple[str, CocoLabel]]:
     """
     for key in ("images", "annotations", "categories"):
         if not isinstance(content[key], list) or not all(isinstance(entry, dict) for entry in content[key]):
-            raise UserError(f"{path}: {key} is not a list of entries, as COCO's format has it.")
+            raise UserError(f"{path}: {key} is not a list of entries, as COCO's format requires.")
     problems = ErrorCollector()
     with problems.collect():
         categories = _read_categories(path, content["categories"])
@@ -115,7 +115,7 @@ def _label(path: Path, image: dict, annotations: list[dict], categories: dict[in
 
 
 def _read_categories(path: Path, entries: list[dict]) -> dict[int, str]:
-    categories = {}
+    categories: dict[int, str] = {}
     for entry in entries:
         identity, name = entry.get("id"), entry.get("name")
         if not is_whole(identity) or not isinstance(name, str) or not name.strip():
@@ -127,7 +127,7 @@ def _read_categories(path: Path, entries: list[dict]) -> dict[int, str]:
 
 def _read_images(path: Path, entries: list[dict]) -> dict[int | str, tuple[dict, list[dict]]]:
     """The images by id, each with room for its annotations."""
-    images = {}
+    images: dict[int | str, tuple[dict, list[dict]]] = {}
     for entry in entries:
         identity, name = entry.get("id"), entry.get("file_name")
         if not isinstance(identity, (int, str)) or not isinstance(name, str) or not name:
@@ -142,8 +142,8 @@ def _patches(segmentation: Any, where: str, size: Size) -> list[Patch]:
     """The pixels of a `segmentation`: a list of polygons, or run lengths."""
     if not segmentation:
         raise UserError(
-            f"{where} has no segmentation, only a box or points: a box does not say which of its pixels are of the "
-            "class. Draw polygons or masks, or delete it."
+            f"{where} has no segmentation, only a box or points: a box does not say which of its pixels belong to "
+            "the class. Draw polygons or masks, or delete it."
         )
     if isinstance(segmentation, dict):
         return [Patch(0, 0, _decode_runs(segmentation, where, size))]
@@ -170,8 +170,9 @@ def _decode_runs(runs: dict, where: str, size: Size) -> Bool[np.ndarray, "height
     counts = runs.get("counts")
     if isinstance(counts, str) and counts:
         return _decode_text(counts, where, size)
-    whole = isinstance(counts, list) and all(is_whole(count) and count >= 0 for count in counts)
-    if not whole or sum(counts) != width * height:
+    if not isinstance(counts, list) or not all(is_whole(count) and count >= 0 for count in counts):
+        counts = []
+    if sum(counts) != width * height:
         raise UserError(f"{where} has run lengths that do not add up to the {width} x {height} pixels of its image.")
     values = np.arange(len(counts)) % 2 == 1
     return np.repeat(values, counts).reshape(width, height).T
@@ -183,4 +184,4 @@ def _decode_text(counts: str, where: str, size: Size) -> Bool[np.ndarray, "heigh
     try:
         return mask.decode({"size": [size[1], size[0]], "counts": counts.encode("ascii")}) == 1
     except ValueError as error:  # also what is not ASCII
-        raise UserError(f"{where} has compressed run lengths that are broken ({error}). Is the file whole?") from error
+        raise UserError(f"{where} has broken compressed run lengths ({error}). Is the file complete?") from error

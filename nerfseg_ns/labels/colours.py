@@ -9,18 +9,18 @@ import numpy as np
 RGB = tuple[int, int, int]
 
 _TAKEN = ((0, 0, 0), (255, 255, 255), (230, 230, 230))
-"""Black, white and the pale grey in which views are shown before there are labels: no class is to look like these."""
+"""Black, white and the pale grey in which views are shown before there are labels: no class should look like these."""
 
 _LEVELS = np.linspace(0, 255, 8).round()
-"""Values of a channel that colours are made of: 512 colours, more than classes."""
+"""The channel values that colours are made of: 512 colours, more than there are classes."""
 
 
 @lru_cache(maxsize=8)
 def distinct_colors(count: int) -> tuple[RGB, ...]:
-    """Colours that are told apart on a label map, always the same ones.
+    """Colours that are easy to tell apart on a label map, always the same ones.
 
     Each is the one farthest, in CIELAB, from all before it and from black, white and pale grey. A longer list begins
-    with the shorter ones, so that a class that is added at the end changes no other's colour.
+    with the shorter ones, so that adding a class at the end changes no other colour.
 
     Args:
         count: how many, at most 255.
@@ -34,9 +34,10 @@ def distinct_colors(count: int) -> tuple[RGB, ...]:
     positions = rgb2lab(candidates / 255)
     taken = rgb2lab(np.array(_TAKEN) / 255)
     distances = np.linalg.norm(positions[:, None] - taken, axis=-1).min(axis=1)
-    colors = []
+    colors: list[RGB] = []
     for _ in range(count):
         farthest = distances.round(3).argmax()  # rounded: the same choice on every machine
-        colors.append(tuple(int(value) for value in candidates[farthest]))
+        red, green, blue = map(int, candidates[farthest])
+        colors.append((red, green, blue))
         distances = np.minimum(distances, np.linalg.norm(positions - positions[farthest], axis=-1))
     return tuple(colors)

@@ -50,20 +50,20 @@ def scan_labels(paths: Sequence[Path], sizes: Sequence[Size] | None = None) -> L
     embedded: set[tuple[int, int]] = set()
     kinds: dict[bool, Path] = {}
     problems = ErrorCollector()
-    for path, size in zip(paths, sizes or [None] * len(paths), strict=True):
+    expected: Sequence[Size | None] = sizes or [None] * len(paths)
+    for path, size in zip(paths, expected, strict=True):
         with problems.collect():
             pixels = decode_label(path)
             kinds.setdefault(pixels.single_channel, path)
             seen[pixels.codes[pixels.opaque]] = True
-            if pixels.embedded is not None:
-                embedded |= _used_entries(pixels)
+            embedded |= _used_entries(pixels)
             if size is not None:
                 check_size(path, pixels.codes.shape, size)
     problems.raise_found()
     if len(kinds) == 2:
         raise UserError(
             f"{kinds[True]} has one channel (class indices), {kinds[False]} has colours: all label files of a scene "
-            "are of one kind. Convert the ones into the others."
+            "must be of one kind. Convert one kind into the other."
         )
     return LabelColors(np.flatnonzero(seen), True in kinds, frozenset(embedded))
 
@@ -71,9 +71,9 @@ def scan_labels(paths: Sequence[Path], sizes: Sequence[Size] | None = None) -> L
 def decide_encoding(colors: LabelColors, table: ClassTable) -> Encoding:
     """Decides how a scene's label files encode classes, over all their colours and the whole palette.
 
-    Single-channel files hold indices. Of colour files, that channel order is taken in which the palette has every
+    Single-channel files hold indices. For colour files the channel order is taken in which the palette has every
     colour; if it has them in neither order, or all colours are grey, the first channel may hold the index. Where
-    nothing fits, the nearest is returned, so that reading the files names the colours that are wrong.
+    nothing fits, the best match is returned, so that reading the files names the wrong colours.
 
     Raises:
         UserError: both channel orders fit and give different classes, or palette-mode PNGs hold the scene's colours
@@ -82,8 +82,9 @@ def decide_encoding(colors: LabelColors, table: ClassTable) -> Encoding:
     if colors.single_channel:
         _check_embedded(colors, table)
         return "index"
-    known = {encoding: classify(colors.codes, table, encoding)[1] for encoding in ("rgb", "bgr", "index")}
-    fitting: list[Encoding] = [encoding for encoding in ("rgb", "bgr") if known[encoding].all()]
+    encodings: tuple[Encoding, ...] = ("rgb", "bgr", "index")
+    known = {encoding: classify(colors.codes, table, encoding)[1] for encoding in encodings}
+    fitting = [encoding for encoding in encodings if encoding != "index" and known[encoding].all()]
     refuse_ambiguous_order(colors, set(fitting))
     if fitting:
         return fitting[0]
@@ -125,7 +126,7 @@ def refuse_ambiguous_order(colors: LabelColors, fitting: set[str]) -> None:
 
 @lru_cache(maxsize=4)
 def _color_lookup(table: ClassTable, encoding: Encoding) -> UInt8[np.ndarray, " codes"]:
-    """Class index by colour code, IGNORE_INDEX where the palette has no such colour: 16 MB, one gather an image."""
+    """Class index by colour code, IGNORE_INDEX where the palette has no such colour: 16 MB, one gather per image."""
     colors = table.color_array.astype(np.int64)
     if encoding == "bgr":
         colors = colors[:, ::-1]
@@ -135,7 +136,9 @@ def _color_lookup(table: ClassTable, encoding: Encoding) -> UInt8[np.ndarray, " 
 
 
 def _used_entries(pixels: LabelPixels) -> set[tuple[int, int]]:
-    """The (index, colour code) pairs that occur in a palette-mode image, where it is not transparent."""
+    """The (index, colour code) pairs that occur in a palette-mode image, where it is not transparent; else none."""
+    if pixels.embedded is None:
+        return set()
     indices = pixels.codes[pixels.opaque] & 0xFF
     used = np.flatnonzero(np.bincount(indices, minlength=256)[: len(pixels.embedded)])
     codes = pixels.embedded[used].astype(np.int64) @ [1, 1 << 8, 1 << 16]
@@ -152,6 +155,6 @@ def _check_embedded(colors: LabelColors, table: ClassTable) -> None:
         if position[code] != index:
             raise UserError(
                 f"The palette-mode label PNGs show class {table.names[position[code]]!r} in its colour "
-                f"{describe_code(code)} under the index {index}, but the class table has it at {position[code]}: "
-                "colour labels that a program has packed into a palette? Save them as RGB PNGs."
+                f"{describe_code(code)} under the index {index}, but the class table has it at {position[code]}. "
+                "Were colour labels packed into a palette by some program? Save them as RGB PNGs."
             )

@@ -6,7 +6,8 @@
     FOLDER/*.json  FOLDER/annotations/*.json            COCO
 
 The folder may be that of the photos, where LabelMe puts its files. Labels in it are then JSONs, and PNGs that have the
-name of a photo but are not it (IMG.png beside IMG.jpg); all other images are photos, though the scene may not use them.
+name of a photo but are not that photo (IMG.png beside IMG.jpg); all other images are photos, though the scene may not
+use them.
 
 Names are compared in Unicode's composed form: macOS writes "ö" as "o" and a mark.
 """
@@ -77,7 +78,7 @@ def open_label(path: Path, stem: str) -> PhotoLabel:
     # A file of one photo's labels may have a name of its own.
     label = labels.get(_composed(stem)) or (labels.get(_composed(path.stem)) if len(labels) == 1 else None)
     if label is None:
-        raise UserError(f"{path} holds no labels of the photo {stem}; wanted are {FORMS}.")
+        raise UserError(f"{path} holds no labels of the photo {stem}; expected {FORMS}.")
     return label
 
 
@@ -125,7 +126,7 @@ def _labels_in_png(path: Path) -> list[tuple[str, PhotoLabel]]:
 
 
 READERS: dict[str, Callable[[Path], list[tuple[str, PhotoLabel]]]] = {".json": labels_in_json, ".png": _labels_in_png}
-"""By the suffix of a file, what gives the labels in it, with the stems of their photos. Other files are none."""
+"""By the suffix of a file, what gives the labels in it, with the stems of their photos. Other files hold none."""
 
 
 def _composed(name: str) -> str:
@@ -140,13 +141,13 @@ def _refuse_jpeg(path: Path) -> None:
 def _refuse_second(first: PhotoLabel, label: PhotoLabel, stem: str) -> None:
     if first is not label:
         raise UserError(
-            f"The photo {stem} has two labels, {first.place} and {label.place}: which one counts? Move the other one "
-            "out of the folder."
+            f"The photo {stem} has two labels, {first.place} and {label.place}: which one counts? Move the "
+            "other one out of the folder."
         )
 
 
 def _refuse_stray(label: PhotoLabel, stem: str, stems: Sequence[str]) -> None:
-    message = f"{label.place} belongs to no photo: there is none named {stem} among {len(stems)}. "
+    message = f"{label.place} belongs to no photo: none of the {len(stems)} photos is named {stem}. "
     # Roboflow makes IMG_0031_jpg.rf.1a2b.jpg of IMG_0031.jpg.
     begins = [name for name in stems if name and stem.startswith(name) and not stem[len(name)].isalnum()]
     if begins:

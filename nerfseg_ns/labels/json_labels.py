@@ -27,17 +27,17 @@ def labels_in_json(path: Path) -> list[tuple[str, PhotoLabel]]:
 
 @lru_cache(maxsize=8)
 def _labels_in_json(path: Path, changed: int, length: int) -> tuple[tuple[str, PhotoLabel], ...]:
-    """Kept as long as the file does not change: a scene may name one large file for each of its photos."""
+    """Kept as long as the file does not change: a scene may name one large file for every photo."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"Cannot read the labels {path}: {error}. Is the file whole?") from error
+        raise UserError(f"Cannot read the labels {path}: {error}. Is the file complete?") from error
     if isinstance(content, dict) and isinstance(content.get("shapes"), list):
         content.pop("imageData", None)
         return ((path.stem, LabelMeLabel(path, content)),) if content["shapes"] else ()
     if isinstance(content, dict) and {"images", "annotations", "categories"} <= content.keys():
         return tuple(coco_labels(path, content))
     raise UserError(
-        f'{path} is no label file: LabelMe\'s have a list "shapes", COCO\'s have "images", "annotations" and '
+        f'{path} is not a label file: LabelMe\'s have a list "shapes", COCO\'s have "images", "annotations" and '
         '"categories". Move it out of the folder.'
     )

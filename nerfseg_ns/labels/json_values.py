@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from jaxtyping import Float64
@@ -11,10 +11,10 @@ from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.photo_label import Size
 
 _FARTHEST = 1e6
-"""Coordinates beyond this, in pixels, are mistakes and no points a little outside of the photo."""
+"""Coordinates beyond this, in pixels, are mistakes, not points a little outside the photo."""
 
 
-def is_whole(value: Any) -> bool:
+def is_whole(value: Any) -> TypeGuard[int]:
     """Whether this is a whole number (True and False are not)."""
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -25,14 +25,17 @@ def read_size(entry: dict, keys: tuple[str, str], where: str) -> Size:
     Raises:
         UserError: one is missing or not a whole number above 0.
     """
-    size = tuple(entry.get(key) for key in keys)
-    size = tuple(int(value) if isinstance(value, float) and value.is_integer() else value for value in size)
-    if not all(is_whole(value) and value > 0 for value in size):
+    width, height = (_without_fraction(entry.get(key)) for key in keys)
+    if not is_whole(width) or not is_whole(height) or min(width, height) <= 0:
         raise UserError(
-            f"{where} has {keys[0]} {size[0]!r} and {keys[1]} {size[1]!r}: needed is the photo's size in pixels. Save "
-            "the labels again with the program that they were drawn in."
+            f"{where} has {keys[0]} {width!r} and {keys[1]} {height!r}: expected the photo's size in pixels. Save "
+            "the labels again with the program they were drawn in."
         )
-    return size
+    return width, height
+
+
+def _without_fraction(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def read_points(values: Any, where: str) -> Float64[np.ndarray, "points 2"]:
@@ -50,5 +53,5 @@ def read_points(values: Any, where: str) -> Float64[np.ndarray, "points 2"]:
     far = ~(np.abs(points) < _FARTHEST)
     if far.any():
         x, y = points[far.any(axis=1)][0].tolist()
-        raise UserError(f"{where} has a point at ({x:g}, {y:g}), which is no place on or near a photo.")
+        raise UserError(f"{where} has a point at ({x:g}, {y:g}), which is neither on nor near a photo.")
     return points.astype(np.float64)

@@ -18,17 +18,18 @@ from nerfseg_ns.errors import ErrorCollector, UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.labels.encoding import LabelColors
 from nerfseg_ns.labels.palettes import choose_table
-from nerfseg_ns.labels.photo_label import LabelOptions, PhotoLabel, Size
+from nerfseg_ns.labels.photo_label import LabelEncoding, LabelOptions, PhotoLabel, Size
 
 
 @dataclass
 class LabelMaps(Semantics):
     """Labels of one split and how to read them; make it with `LabelMaps.of`.
 
-    Inherited: `filenames`, per photo of the split a label file or None (a view without labels); `classes`, the names;
-    `colors`, Float [classes, 3], exactly k / 255.
+    Inherited: `classes`, the names; `colors`, Float [classes, 3], exactly k / 255.
     """
 
+    filenames: list[Path | None]  # type: ignore[assignment]  # nerfstudio's Semantics has no views without labels
+    """Per photo of the split its label file, None for a view without."""
     table: ClassTable = field(kw_only=True)
     """The scene's classes, the same in every split."""
     labels: list[PhotoLabel | None] = field(kw_only=True)
@@ -38,7 +39,7 @@ class LabelMaps(Semantics):
     def of(cls, labels: Sequence[PhotoLabel | None], table: ClassTable) -> LabelMaps:
         """The label maps of a split: per photo its labels, as `resolve_labels` returns them, or None."""
         colors = torch.from_numpy(table.color_array).float() / 255
-        filenames = [label and label.path for label in labels]
+        filenames = [None if label is None else label.path for label in labels]
         return cls(filenames, list(table.names), colors, table=table, labels=list(labels))
 
     @property
@@ -47,18 +48,18 @@ class LabelMaps(Semantics):
         return tuple(index for index, label in enumerate(self.labels) if label is not None)
 
     def keep_labelled(self, count: int) -> LabelMaps:
-        """The same split with the labels of so many of its labelled photos, evenly chosen; of all where it is 0.
+        """The same split with the labels of `count` of its labelled photos, evenly chosen; 0 keeps all.
 
         Raises:
-            UserError: not so many are labelled.
+            UserError: fewer photos are labelled.
         """
         if count == 0:
             return self
         labelled = self.labelled
         if not 0 < count <= len(labelled):
             raise UserError(
-                f"Labels of {count} photos were asked for, but {len(labelled)} photos are labelled; give a number up "
-                "to that, or 0 for all."
+                f"Labels of {count} photos were asked for, but only {len(labelled)} are labelled; give a number up to "
+                "that, or 0 for all."
             )
         kept = {labelled[position] for position in evenly_spaced_indices(len(labelled), count)}
         return self.of([label if index in kept else None for index, label in enumerate(self.labels)], self.table)
@@ -92,7 +93,7 @@ def resize_labels(labels: UInt8[np.ndarray, "rows columns"], size: Size) -> UInt
 
     Args:
         labels: class indices, IGNORE_INDEX where not labelled.
-        size: that it shall have.
+        size: of the result.
     """
     width, height = size
     nearest = np.array(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
@@ -113,7 +114,7 @@ def resolve_labels(
     sizes: Sequence[Size],
     classes_file: Path,
     palette: str = "auto",
-    encoding: str = "auto",
+    encoding: LabelEncoding = "auto",
 ) -> tuple[ClassTable, list[PhotoLabel | None]]:
     """Finds a scene's class table and checks all its labels.
 
@@ -133,8 +134,8 @@ def resolve_labels(
     options = LabelOptions(palette, encoding)
     forms = _by_form(labels)
     if not forms:
-        raise UserError("There is not one label file to read classes from.")
-    table = _find_table(labels, forms, classes_file, options)
+        raise UserError("There is no label file to read classes from.")
+    table = _find_table(forms, classes_file, options)
     return table, prepare_labels(labels, sizes, table, options)
 
 
@@ -144,13 +145,13 @@ def prepare_labels(
     table: ClassTable,
     options: LabelOptions | None = None,
 ) -> list[PhotoLabel | None]:
-    """Checks labels against the classes that they are to be of.
+    """Checks labels against the scene's classes.
 
     Args:
         labels: per photo its labels or None.
         sizes: per photo the size that its labels must have.
         table: the classes.
-        options: how to read the labels; found out from them unless given.
+        options: how to read the labels; None: as the labels themselves suggest.
 
     Returns:
         The labels ready to be read.
@@ -160,10 +161,10 @@ def prepare_labels(
     """
     options = options or LabelOptions()
     problems, prepared = ErrorCollector(), list(labels)
-    for form, indices in _by_form(labels).items():
+    for form, own in _by_form(labels).items():
         with problems.collect():
-            ready = form.prepare([labels[i] for i in indices], [sizes[i] for i in indices], table, options)
-            for index, label in zip(indices, ready, strict=True):
+            ready = form.prepare(list(own.values()), [sizes[index] for index in own], table, options)
+            for index, label in zip(own, ready, strict=True):
                 prepared[index] = label
     problems.raise_found()
     return prepared
@@ -176,39 +177,36 @@ def count_pixels(labels: Sequence[PhotoLabel | None], table: ClassTable) -> Int6
 
 
 def require_labelled_pixels(labels: Sequence[PhotoLabel | None], table: ClassTable) -> None:
-    """Raises UserError if the labels of the training photos hold not one labelled pixel."""
+    """Raises UserError if the labels of the training photos hold no labelled pixel."""
     if count_pixels(labels, table)[:, : len(table)].sum() == 0:
         path = next(label.path for label in labels if label is not None)
         raise UserError(
             f'No pixel of the training photos is labelled: all labels, such as {path}, say "not labelled" (index '
-            f"{table.file_ignore_index}, transparency, or nothing drawn) everywhere. Label some of it."
+            f"{table.file_ignore_index}, transparency, or nothing drawn) everywhere. Label some pixels."
         )
 
 
-def _by_form(labels: Sequence[PhotoLabel | None]) -> dict[type[PhotoLabel], list[int]]:
-    """Positions of the labels of each form."""
-    forms: dict[type[PhotoLabel], list[int]] = {}
+def _by_form(labels: Sequence[PhotoLabel | None]) -> dict[type[PhotoLabel], dict[int, PhotoLabel]]:
+    """The labels of each form, by their positions."""
+    forms: dict[type[PhotoLabel], dict[int, PhotoLabel]] = {}
     for index, label in enumerate(labels):
         if label is not None:
-            forms.setdefault(type(label), []).append(index)
+            forms.setdefault(type(label), {})[index] = label
     return forms
 
 
 def _find_table(
-    labels: Sequence[PhotoLabel | None],
-    forms: dict[type[PhotoLabel], list[int]],
-    classes_file: Path,
-    options: LabelOptions,
+    forms: dict[type[PhotoLabel], dict[int, PhotoLabel]], classes_file: Path, options: LabelOptions
 ) -> ClassTable:
     if classes_file.exists():
         return ClassTable.load(classes_file)
     if options.palette != "auto":
         return choose_table(LabelColors(np.empty(0, dtype=np.int64), single_channel=False), options.palette)
     if len(forms) > 1:
-        first, second = (labels[indices[0]].path for indices in list(forms.values())[:2])
+        first, second = (next(iter(own.values())).path for own in list(forms.values())[:2])
         raise UserError(
             f"{first} and {second} are labels of different forms, so the classes have to be named in {classes_file}, "
             'which does not exist: {"classes": [{"name": "Building", "color": [70, 70, 70]}, ...]}.'
         )
-    ((form, indices),) = forms.items()
-    return form.own_classes([labels[index] for index in indices], options)
+    ((form, own),) = forms.items()
+    return form.own_classes(list(own.values()), options)

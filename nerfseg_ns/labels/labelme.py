@@ -41,7 +41,7 @@ _STROKES = ("line", "linestrip", "point")
 class LabelMeLabel(PhotoLabel):
     """The shapes that LabelMe saved for one photo; later ones lie on top.
 
-    Lines and points are strokes of `patches.STROKE_WIDTH` pixels. A shape whose name says "not labelled" (see
+    Lines and points are strokes of `rasterize.STROKE_WIDTH` pixels. A shape whose name says "not labelled" (see
     `names.NOT_LABELLED`) erases what lies below it.
     """
 
@@ -52,9 +52,9 @@ class LabelMeLabel(PhotoLabel):
     def own_classes(cls, labels: Sequence[LabelMeLabel], options: LabelOptions) -> ClassTable:
         """The names of all shapes, sorted, in made-up colours."""
         shapes = [shape for label in labels for shape in label.content["shapes"] if isinstance(shape, dict)]
-        names = {shape.get("label") for shape in shapes}
-        names = sorted(name for name in names if isinstance(name, str) and name.strip() and not is_not_labelled(name))
-        return named_table(names, labels[0].path)
+        found = {shape.get("label") for shape in shapes}
+        names = {name for name in found if isinstance(name, str) and name.strip() and not is_not_labelled(name)}
+        return named_table(sorted(names), labels[0].path)
 
     def read(self, table: ClassTable) -> UInt8[np.ndarray, "height width"]:
         problems = ErrorCollector()
@@ -69,16 +69,17 @@ class LabelMeLabel(PhotoLabel):
         labels = np.full((height, width), IGNORE_INDEX, dtype=np.uint8)
         for shape in parsed:
             for patch in _patches(shape, size):
-                patch.paint(labels, shape.index)
+                patch.paint(labels, shape.class_index)
         return labels
 
 
 class _Shape(NamedTuple):
-    index: int
-    """Of the class; IGNORE_INDEX erases."""
+    class_index: int
+    """IGNORE_INDEX erases."""
     kind: str
     points: Float64[np.ndarray, "points 2"]
     mask: Bool[np.ndarray, "rows columns"] | None
+    """Only of the kind "mask"."""
 
 
 def _parse_shape(shape: Any, where: str, table: ClassTable) -> _Shape:
@@ -106,7 +107,7 @@ def _parse_shape(shape: Any, where: str, table: ClassTable) -> _Shape:
 
 def _shape_points(values: Any, kind: Any, where: str) -> Float64[np.ndarray, "points 2"]:
     if not isinstance(kind, str) or kind not in _POINTS:
-        raise UserError(f"{where} is a {kind!r}; known are {', '.join(_POINTS)}. Draw it as one of these.")
+        raise UserError(f"{where} is a {kind!r}; known shapes are {', '.join(_POINTS)}. Draw it as one of these.")
     fewest, most = _POINTS[kind]
     points = read_points(values, where)
     if len(points) < fewest or len(points) > (most or math.inf):
@@ -120,13 +121,13 @@ def _decode_mask(encoded: Any, where: str) -> Bool[np.ndarray, "rows columns"]:
         with Image.open(io.BytesIO(base64.b64decode(encoded, validate=True))) as image:
             return np.asarray(image if image.mode in ("1", "L", "P") else image.convert("L")) > 0
     except (TypeError, binascii.Error, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{where} is a mask, but its PNG cannot be read: {error}. Is the file whole?") from error
+        raise UserError(f"{where} is a mask, but its PNG cannot be read: {error}. Is the file complete?") from error
 
 
 def _patches(shape: _Shape, size: Size) -> list[Patch]:
     """The pixels that a shape covers."""
     points = shape.points
-    if shape.kind == "mask":
+    if shape.mask is not None:
         column, row = points.min(axis=0).round().astype(int).tolist()
         return [Patch(row, column, shape.mask)]
     if shape.kind == "circle":

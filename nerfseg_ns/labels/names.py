@@ -11,10 +11,10 @@ from nerfseg_ns.labels.classes import IGNORE_INDEX, MAX_CLASSES, ClassTable
 from nerfseg_ns.labels.colours import distinct_colors
 
 NOT_LABELLED = frozenset({"__ignore__", "_background_", "ignore", "unlabeled", "unlabelled", "void"})
-"""Names, in lower case, that say "not labelled" unless the class table has a class of that very name."""
+"""Names, in lower case, that say "not labelled" unless the class table has a class of exactly that name."""
 
 _NAMES_SHOWN = 8
-"""Names of the class table that a message lists where none is near the one that is wrong."""
+"""How many names of the class table a message lists if none is close to the wrong one."""
 
 
 def is_not_labelled(name: str, more: Collection[str] = ()) -> bool:
@@ -26,7 +26,7 @@ def class_index(name: str, where: str, table: ClassTable, more: Collection[str] 
     """The index of a class by its name in a label file.
 
     Args:
-        name: in the file; it has to be that of the class exactly.
+        name: in the file; it must be the class's name exactly.
         where: the place in the file that says so, for the message.
         table: the scene's classes.
         more: names beside `NOT_LABELLED`, in lower case, that say "not labelled".
@@ -35,7 +35,7 @@ def class_index(name: str, where: str, table: ClassTable, more: Collection[str] 
         The index; IGNORE_INDEX if the name says "not labelled", or is that of the class that stands for it.
 
     Raises:
-        UserError: there is no such class; the message shows those with names near to it.
+        UserError: there is no such class; the message shows those with similar names.
     """
     if name in table.names:
         index = table.names.index(name)
@@ -60,7 +60,8 @@ def named_table(names: Sequence[str], path: Path) -> ClassTable:
     """
     if not names:
         raise UserError(
-            f'The label files, such as {path}, name no class: all that they hold says "not labelled". Label some of it.'
+            f'The label files, such as {path}, name no class: everything in them says "not labelled". Draw at least '
+            "one class."
         )
     try:
         return ClassTable(tuple(names), distinct_colors(min(len(names), MAX_CLASSES)))
@@ -72,6 +73,6 @@ def _near(name: str, table: ClassTable) -> str:
     by_lower = {known.lower(): known for known in table.names}
     near = [repr(by_lower[match]) for match in get_close_matches(name.lower(), by_lower)]
     if near:
-        return f"near it is {' or '.join(near)}"
+        return f"the closest is {' or '.join(near)}"
     more = ", ..." if len(table) > _NAMES_SHOWN else ""
     return f"it has {', '.join(map(repr, table.names[:_NAMES_SHOWN]))}{more}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.labels.encoding import LabelColors, classify, decide_encoding, refuse_ambiguous_order
+from nerfseg_ns.labels.photo_label import LabelEncoding
 from nerfseg_ns.labels.pixels import describe_code
 
 CARLA_COLORS: dict[str, tuple[int, int, int]] = {
@@ -136,14 +137,14 @@ PALETTES: dict[str, ClassTable] = {
 """The built-in class tables by name."""
 
 
-def choose_table(colors: LabelColors, palette: str = "auto", encoding: str = "auto") -> ClassTable:
-    """Chooses the built-in class table of a scene that brings none.
+def choose_table(colors: LabelColors, palette: str = "auto", encoding: LabelEncoding = "auto") -> ClassTable:
+    """Chooses the built-in class table for a scene that has none of its own.
 
     Args:
         colors: what all label files of the scene hold.
         palette: a name of `PALETTES`, or "auto": the table with the most of the scene's colours in it, in RGB or BGR
-            order; of equals one that has no other colours, else Carla's with the fewest classes (the colours of
-            "google-earth" are all Carla's too).
+            order; if several have as many, one that has no other colours, else Carla's with the fewest classes (the
+            colours of "google-earth" are all Carla's too).
         encoding: the files' encoding where it is known, else "auto".
 
     Raises:
@@ -152,9 +153,9 @@ def choose_table(colors: LabelColors, palette: str = "auto", encoding: str = "au
     """
     if palette != "auto":
         if palette not in PALETTES:
-            raise UserError(f"There is no palette {palette!r}; choose among {', '.join(PALETTES)}.")
+            raise UserError(f"There is no palette {palette!r}; choose one of {', '.join(PALETTES)}.")
         return PALETTES[palette]
-    remedy = f"Write a classes.json beside the images' folders, or choose --palette among {', '.join(PALETTES)}."
+    remedy = f"Write a classes.json beside the images' folders, or choose one with --palette: {', '.join(PALETTES)}."
     indices = UserError(f"The label files hold class indices, which do not tell what the classes are. {remedy}")
     if colors.single_channel or encoding == "index":
         raise indices
@@ -177,6 +178,6 @@ def choose_table(colors: LabelColors, palette: str = "auto", encoding: str = "au
 
 
 def _rank(name: str, colors: int) -> tuple[bool, bool, int]:
-    """What decides between palettes that have equally many of a scene's colours: the least is chosen."""
+    """Decides between palettes that have equally many of a scene's colours: the lowest rank wins."""
     classes = len(PALETTES[name])
     return classes > colors, name == "google-earth", classes

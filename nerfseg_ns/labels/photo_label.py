@@ -6,13 +6,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
 
 from nerfseg_ns.errors import ErrorCollector, UserError
 from nerfseg_ns.labels.classes import ClassTable
+
+LabelEncoding = Literal["auto", "index", "rgb", "bgr"]
+"""How PNGs encode classes, as a user may say it; auto: decided over all label files."""
+
+Form = TypeVar("Form", bound="PhotoLabel")
+"""A form of label files: a subclass of `PhotoLabel`."""
 
 Size = tuple[int, int]
 """Width and height, pixels."""
@@ -24,7 +30,7 @@ class LabelOptions:
 
     palette: str = "auto"
     """Name of a built-in palette, for a scene without a classes.json."""
-    encoding: Literal["auto", "index", "rgb", "bgr"] = "auto"
+    encoding: LabelEncoding = "auto"
     """How PNGs encode classes."""
 
 
@@ -42,7 +48,7 @@ class PhotoLabel(ABC):
 
     @classmethod
     @abstractmethod
-    def own_classes(cls, labels: Sequence[PhotoLabel], options: LabelOptions) -> ClassTable:
+    def own_classes(cls: type[Form], labels: Sequence[Form], options: LabelOptions) -> ClassTable:
         """The classes that files of this form name themselves, for a scene without a classes.json.
 
         Args:
@@ -55,8 +61,8 @@ class PhotoLabel(ABC):
 
     @classmethod
     def prepare(
-        cls, labels: Sequence[PhotoLabel], sizes: Sequence[Size], table: ClassTable, options: LabelOptions
-    ) -> list[PhotoLabel]:
+        cls: type[Form], labels: Sequence[Form], sizes: Sequence[Size], table: ClassTable, options: LabelOptions
+    ) -> list[Form]:
         """Checks all labels of this form and returns them ready to be read.
 
         Args:
@@ -75,18 +81,18 @@ class PhotoLabel(ABC):
 
     @abstractmethod
     def read(self, table: ClassTable) -> UInt8[np.ndarray, "height width"]:
-        """Class indices; IGNORE_INDEX wherever the file does not say a class.
+        """Class indices; IGNORE_INDEX wherever the file names no class.
 
         Raises:
-            UserError: the file cannot be read, or says a class that the table has not.
+            UserError: the file cannot be read, or names a class that is not in the table.
         """
 
 
 def check_size(place: Path | str, shape: tuple[int, ...], size: Size) -> None:
-    """Raises UserError if the labels [height, width] at a place have not the size of their photo."""
+    """Raises UserError if the labels [height, width] at a place do not have the size of their photo."""
     height, width = shape
     if (width, height) != tuple(size):
         raise UserError(
-            f"The label {place} is {width} x {height} pixels, its photo {size[0]} x {size[1]}: a label has the size of "
-            "its photo. Resize it without interpolation (nearest neighbour), or draw it on the photo."
+            f"The label {place} is {width} x {height} pixels, its photo {size[0]} x {size[1]}: a label must have the "
+            "size of its photo. Resize it without interpolation (nearest neighbour), or draw it on the photo."
         )

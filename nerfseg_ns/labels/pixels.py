@@ -18,7 +18,7 @@ from nerfseg_ns.errors import UserError
 _GREY = 0x010101
 _SINGLE_CHANNEL_MODES = ("1", "L", "P")
 _COLOR_MODES = ("RGB", "RGBA")
-_WANTED = "labels are PNGs of 8 bits a channel, class indices in one channel or colours in three."
+_EXPECTED = "labels must be PNGs of 8 bits a channel, class indices in one channel or colours in three."
 
 
 class LabelPixels(NamedTuple):
@@ -45,11 +45,11 @@ def decode_label(path: Path) -> LabelPixels:
             if image.format == "JPEG":
                 raise jpeg_error(path)
             if image.format != "PNG" or image.mode not in _SINGLE_CHANNEL_MODES + _COLOR_MODES:
-                raise UserError(f"{path} is a {image.format} image of mode {image.mode}: {_WANTED}")
+                raise UserError(f"{path} is a {image.format} image of mode {image.mode}: {_EXPECTED}")
             _check_depth(path, image.mode)
             return _single_channel(image) if image.mode in _SINGLE_CHANNEL_MODES else _color(image)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow: SyntaxError for broken PNG chunks
-        raise UserError(f"Cannot read the label image {path}: {error}. Is the file whole?") from error
+        raise UserError(f"Cannot read the label image {path}: {error}. Is the file complete?") from error
 
 
 def _check_depth(path: Path, mode: str) -> None:
@@ -57,16 +57,16 @@ def _check_depth(path: Path, mode: str) -> None:
     with path.open("rb") as file:
         depth = file.read(25)[24]  # of the header, which comes first in every PNG
     if depth > 8:
-        raise UserError(f"{path} is a PNG of {depth} bits a channel: {_WANTED}")
+        raise UserError(f"{path} is a PNG of {depth} bits a channel: {_EXPECTED}")
     if depth < 8 and mode != "P":
         raise UserError(
-            f"{path} is a grey PNG of bit depth {depth}, which leaves open whether its white is 1 or 255: {_WANTED} "
+            f"{path} is a grey PNG of bit depth {depth}, which leaves open whether its white is 1 or 255: {_EXPECTED} "
             "Save it with 8 bits a channel."
         )
 
 
 def _single_channel(image: Image.Image) -> LabelPixels:
-    """A palette-mode PNG counts by its indices, not by the colours that it gives them."""
+    """A palette-mode PNG is read by its indices, not by the colours that it gives them."""
     indices = np.asarray(image, dtype=np.uint8)
     palette = image.getpalette() if image.mode == "P" else None
     embedded = None if palette is None else np.array(palette, dtype=np.uint8).reshape(-1, 3)
@@ -118,6 +118,6 @@ def describe_unknown(
 def jpeg_error(path: Path) -> UserError:
     """Why labels are not read from JPEGs."""
     return UserError(
-        f"{path} is a JPEG: its compression blurs the colours at the borders of classes, so that they cannot be told "
-        "any more. Save label images as PNG, from their original."
+        f"{path} is a JPEG: its compression blurs the colours at the borders of classes, so that they cannot be "
+        "told apart. Save label images as PNG, from their original."
     )

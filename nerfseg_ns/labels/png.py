@@ -22,17 +22,17 @@ class PngLabel(PhotoLabel):
     """A PNG of class indices or class colours."""
 
     encoding: Encoding | None = None
-    """Set by `prepare`, which looks at all files of the scene."""
+    """Set by `prepare`, which examines all files of the scene."""
 
     @classmethod
-    def own_classes(cls, labels: Sequence[PhotoLabel], options: LabelOptions) -> ClassTable:
+    def own_classes(cls, labels: Sequence[PngLabel], options: LabelOptions) -> ClassTable:
         """A built-in palette that fits the colours of all files."""
         return choose_table(scan_labels([label.path for label in labels]), options.palette, options.encoding)
 
     @classmethod
     def prepare(
-        cls, labels: Sequence[PhotoLabel], sizes: Sequence[Size], table: ClassTable, options: LabelOptions
-    ) -> list[PhotoLabel]:
+        cls, labels: Sequence[PngLabel], sizes: Sequence[Size], table: ClassTable, options: LabelOptions
+    ) -> list[PngLabel]:
         """Decides the encoding over all files and checks every file; see `PhotoLabel.prepare`."""
         paths = [label.path for label in labels]
         colors = scan_labels(paths, sizes)

@@ -39,14 +39,14 @@ def polygon_patch(points: Float64[np.ndarray, "points 2"], size: Size) -> Patch:
     """The pixels inside a polygon.
 
     A pixel is inside if a ray from its centre to the left crosses the outline an odd number of times: where an outline
-    crosses itself, what lies inside twice is outside. A centre exactly on a border between two polygons is inside of
+    crosses itself, what lies inside twice is outside. A centre exactly on a border between two polygons is inside
     one of them.
 
     Args:
         points: the corners; first and last are joined.
         size: of the image; the patch is cut to it.
     """
-    # scikit-image tests every pixel against every edge: 12 s for 500 corners on a photo of 12 megapixels, this 0.1 s.
+    # scikit-image tests every pixel against every edge: 12 s for 500 corners on a photo of 12 megapixels, here 0.1 s.
     (left, top), (right, bottom) = _window(points.min(axis=0), points.max(axis=0), size)
     crossings = np.zeros((bottom - top, right - left + 1), dtype=np.uint8)
     row, x = _cross_rows(points, top, bottom)

@@ -1,4 +1,4 @@
-"""Finds files in a label folder that look like labels but would not be read, so that no label is lost in silence."""
+"""Finds files in a label folder that look like labels but would not be read, so that no label is lost silently."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ _KNOWN_FOLDERS = ("annotations", MASK_FOLDER)
 """Subfolders whose labels are read."""
 
 _EXPORT_FOLDERS = ("Annotations", "ImageSets", "JPEGImages", "SegmentationObject", "images")
-"""Subfolders of exports that hold what is not needed: lists, boxes, instances, copies of the photos."""
+"""Subfolders of exports that are not needed: lists, boxes, instances, copies of the photos."""
 
 _XML_HEAD = 4096
-"""Bytes of an XML that are looked at."""
+"""How many bytes of an XML are examined."""
 
 
 def refuse_unread_files(
     folder: Path, files: Sequence[Path], stems: Collection[str], photos: Collection[Path], beside_photos: bool
 ) -> None:
-    """Refuses what seems to be a label but is none that can be read, with what to do about each.
+    """Refuses files that look like labels but cannot be read, and says what to do about each.
 
     Args:
         folder: holds the label files.
-        files: in it that may hold labels.
+        files: those in it that may hold labels.
         stems: file stems of the photos, composed.
-        photos: files that are no overlooked labels: the photos, and labels that the scene names.
-        beside_photos: whether the folder is that of the photos, so that its images and archives may be of photos.
+        photos: files that are not overlooked labels: the photos, and labels that the scene names.
+        beside_photos: whether the folder is that of the photos, so that its images and archives may be photos.
 
     Raises:
         UserError: images that are not PNGs, packed exports, XMLs of annotations, labels in subfolders.
@@ -68,7 +68,7 @@ def _refuse_archive(path: Path) -> None:
 
 def _refuse_other_image(path: Path, stems: Collection[str]) -> None:
     if path.suffix.lower() in _OTHER_IMAGES and normalize("NFC", path.stem) in stems:
-        raise UserError(f"{path} has the name of a photo but is no PNG: save it as PNG, or move it out of the folder.")
+        raise UserError(f"{path} has a photo's name but is not a PNG: save it as PNG, or move it out of the folder.")
 
 
 def _refuse_labels_below(folder: Path, subfolder: Path, known: set[Path], beside_photos: bool) -> None:
@@ -84,12 +84,12 @@ def _refuse_labels_below(folder: Path, subfolder: Path, known: set[Path], beside
         if label is not None:
             raise UserError(
                 f"{label} is not read: labels lie directly in {folder}. Move the content of {moved} there, or, if it "
-                "is no label, out of the folder."
+                "is not a label, out of the folder."
             )
 
 
 def _is_label(path: Path, known: set[Path], images: bool) -> bool:
-    """Whether a file holds labels by its look; `images`: whether PNGs are labels and not photos."""
+    """Whether a file looks like labels; `images`: whether PNGs are labels and not photos."""
     if path.name.startswith(".") or not path.is_file() or path.resolve() in known:
         return False
     if path.suffix.lower() == ".json":

@@ -94,10 +94,10 @@ def find_masks(folder: Path) -> list[Path]:
     """
     labelmap, masks = folder / LABELMAP, folder / MASK_FOLDER
     if labelmap.is_file() and not masks.is_dir():
-        raise UserError(f"{labelmap} is there, but not the label images that belong to it: put them in {masks}.")
+        raise UserError(f"{labelmap} exists, but the label images that belong to it are missing: put them in {masks}.")
     if masks.is_dir() and not labelmap.is_file():
         raise UserError(
-            f"{masks} is there, but not {labelmap}, which says the class of each colour: add the one of the export, "
+            f"{masks} exists, but {labelmap} is missing, which names the class of each colour: add the export's own, "
             "with lines such as Building:70,70,70::"
         )
     return sorted(path for path in masks.rglob("*") if path.is_file() and not path.name.startswith("."))

@@ -19,7 +19,7 @@ from nerfseg_ns.errors import ErrorCollector, UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.labels.find import FORMS, find_labels
 from nerfseg_ns.labels.label_maps import require_labelled_pixels, resolve_labels
-from nerfseg_ns.labels.photo_label import PhotoLabel, Size
+from nerfseg_ns.labels.photo_label import LabelEncoding, PhotoLabel, Size
 from nerfseg_ns.segment.transforms import Listed, read_transforms
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
@@ -59,7 +59,7 @@ class Picture:
 
 
 def find_pictures(
-    scene: Path, label_folder: str, palette: str = "auto", encoding: str = "auto"
+    scene: Path, label_folder: str, palette: str = "auto", encoding: LabelEncoding = "auto"
 ) -> Tuple[List[Picture], ClassTable]:
     """The photos of a folder with their labels, and the classes.
 
@@ -134,7 +134,7 @@ def _is_of_a_dataparser(scene: Path) -> bool:
 
 
 def _through_dataparser(
-    scene: Path, label_folder: str, palette: str, encoding: str
+    scene: Path, label_folder: str, palette: str, encoding: LabelEncoding
 ) -> Tuple[List[Picture], ClassTable]:
     """Photos and labels of a scene in another layout; labels of views that it holds out are not looked at."""
     from nerfseg_ns.dataparsers.choose import parser_config
