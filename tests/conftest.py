@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import os
 import random
 import subprocess
 import sys
@@ -11,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers.commands import process_environment
+from helpers.configs import small_config
 
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.make import make_town
@@ -19,9 +19,14 @@ BIN = Path(sys.executable).parent
 IMPLICIT_STEPS, SEMANTIC_STEPS = 150, 100
 
 
-def process_environment(**changes: str) -> dict[str, str]:
-    """Environment for commands: one thread each, so that two processes on two cores do not slow each other."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120", **changes}
+TRAINING_FIXTURES = {"ns", "train", "make_trainer", "fast_run", "fast_pipeline"}
+"""Whatever asks for one of them trains, or runs a command of nerfstudio's."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if TRAINING_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
@@ -106,28 +111,6 @@ def rendered_views(ns, fast_run, without_ffmpeg, tmp_path_factory) -> Path:
     flags = ["--load-config", fast_run, "--output-path", folder, "--split", "test", "--image-format", "png"]
     ns("ns-render", "dataset", *flags, env=without_ffmpeg)
     return folder / "test"
-
-
-def small_config(method: str):
-    """A method's config with networks that step in milliseconds."""
-    from nerfseg_ns.geometry.nerfpp import NeRFPPGeometryConfig
-    from nerfseg_ns.geometry.nerfpp_field import NeRFPPFieldConfig
-    from nerfseg_ns.method_configs.nerfseg import nerfseg
-    from nerfseg_ns.method_configs.nerfseg_fast import nerfseg_fast
-
-    if method == "nerfseg-fast":
-        config = copy.deepcopy(nerfseg_fast.config)
-        config.pipeline.model.geometry.resolutions = (16, 32)
-        config.pipeline.model.eye.backbone = "none"
-    else:
-        config = copy.deepcopy(nerfseg.config)
-        networks = NeRFPPFieldConfig(num_layers=2, layer_width=16, view_width=8)
-        config.pipeline.model.geometry = NeRFPPGeometryConfig(
-            num_coarse_samples=8, num_importance_samples=8, networks=networks
-        )
-        config.pipeline.model.semantics.hidden_dim = config.pipeline.model.semantics.feature_dim = 16
-    config.pipeline.datamanager.train_num_rays_per_batch = 128
-    return config
 
 
 @pytest.fixture

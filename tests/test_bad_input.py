@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.scenes import HEIGHT, TABLE, WIDTH, label_array, noise, save_image, save_matrix, write_photos, write_tree
 from PIL import Image
-from scenes import HEIGHT, TABLE, WIDTH, label_array, noise, save_image, save_matrix, write_photos, write_tree
 
 from nerfseg_ns import cli
 from nerfseg_ns.labels.classes import ClassTable

@@ -21,6 +21,8 @@ from nerfseg_ns.errors import UserError
 from nerfseg_ns.measurement.timing import Measured, take_turns
 from nerfseg_ns.measurement.units import amount
 
+pytestmark = pytest.mark.slow
+
 VARIANTS = ["paper", "nerfseg", "nerfseg-fast", "nerfseg-fast-plain"]
 
 

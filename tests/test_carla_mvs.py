@@ -7,8 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from scenes import (
+from helpers.scenes import (
     HEIGHT,
     TABLE,
     WIDTH,
@@ -20,6 +19,7 @@ from scenes import (
     write_second_tree,
     write_tree,
 )
+from PIL import Image
 
 from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.dataparsers.carla_mvs import CarlaMVSDataParserConfig

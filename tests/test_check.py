@@ -6,8 +6,8 @@ import sys
 
 import numpy as np
 import pytest
+from helpers.scenes import HEIGHT, TABLE, WIDTH, label_array, noise, save_image, write_photos, write_tree
 from PIL import ExifTags, Image
-from scenes import HEIGHT, TABLE, WIDTH, label_array, noise, save_image, write_photos, write_tree
 
 from nerfseg_ns import cli
 from nerfseg_ns.check.config import CheckConfig

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from runs import same, snapshot
+from helpers.runs import same, snapshot
 
 from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.data import patch_sampler

@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import yaml
-from scenes import TABLE, save_image, write_view
+from helpers.scenes import TABLE, save_image, write_view
 
 from nerfseg_ns.compare.cnn.augmentation import Augmentation
 from nerfseg_ns.compare.cnn.config import CONFIGS, CNNConfig, DilatedConfig, PyramidConfig, UNetConfig
@@ -29,6 +29,8 @@ from nerfseg_ns.compare.methods import METHODS
 from nerfseg_ns.compare.scene import ComparedScene
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
+
+pytestmark = pytest.mark.slow
 
 NETWORKS = ("unet", "danet", "deeplabv3", "fpn")
 SMALL = CNNConfig(

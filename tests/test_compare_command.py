@@ -18,6 +18,8 @@ from nerfseg_ns.compare.run import run_compare
 from nerfseg_ns.evaluation.confusion import segmentation_scores
 from nerfseg_ns.labels.classes import ClassTable
 
+pytestmark = pytest.mark.slow
+
 SHOWN = ("fast", "unet+maps")
 CONFIG = CompareConfig(methods=SHOWN, implicit_steps=40, semantic_steps=30, cnn_epochs=2)
 JOBS = {"nerfseg-fast-stage-1-seed-0", *(f"{method}-seed-0" for method in SHOWN)}

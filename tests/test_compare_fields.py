@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import small_config
-from runs import METHODS as GEOMETRIES
-from runs import geometry_of, load
+from helpers.configs import small_config
+from helpers.runs import METHODS as GEOMETRIES
+from helpers.runs import geometry_of, load
 from torch import nn
 
 from nerfseg_ns.compare.fields import run_config
@@ -31,6 +31,8 @@ from nerfseg_ns.model import GUIDANCE_LOGITS
 from nerfseg_ns.semantics.level import LevelSemantics
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.make import make_town
+
+pytestmark = pytest.mark.slow
 
 EFFORT = TrainingBudget(implicit_steps=4, semantic_steps=3)
 NUM_LABELLED = 2

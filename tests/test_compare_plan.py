@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from comparisons import entered, names_of, with_truth
-from scenes import HEIGHT, WIDTH, label_array, save_image, write_photos, write_tree
+from helpers.comparisons import entered, names_of, with_truth
+from helpers.scenes import HEIGHT, WIDTH, label_array, save_image, write_photos, write_tree
 
 from nerfseg_ns import cli
 from nerfseg_ns.compare import plan

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from comparisons import entered, names_of
-from scenes import write_tree
+from helpers.comparisons import entered, names_of
+from helpers.scenes import write_tree
 
 from nerfseg_ns.compare import run, schedule
 from nerfseg_ns.compare.config import CompareConfig
@@ -32,7 +32,7 @@ def test_cores_are_shared(monkeypatch):
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> CompareFolder:
     """Jobs are played by a script."""
-    script = Path(__file__).with_name("compare_job.py")
+    script = Path(__file__).parent / "helpers" / "compare_job.py"
     monkeypatch.setattr(schedule, "JOB_COMMAND", (sys.executable, str(script), str(VERSION)))
     monkeypatch.setattr(schedule, "PAUSE", 0.02)
     return CompareFolder(tmp_path / "out")

@@ -11,9 +11,9 @@ from statistics import fmean, stdev
 
 import numpy as np
 import pytest
-from comparisons import with_truth
+from helpers.comparisons import with_truth
+from helpers.scenes import HEIGHT, TABLE, WIDTH, label_array, save_image, write_tree
 from PIL import Image
-from scenes import HEIGHT, TABLE, WIDTH, label_array, save_image, write_tree
 
 from nerfseg_ns.compare.config import CompareConfig
 from nerfseg_ns.compare.evaluator import Evaluator

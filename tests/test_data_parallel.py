@@ -10,16 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import small_config
+from helpers.configs import small_config
+from helpers.processes import WORLD_SIZE, run_together
+from helpers.runs import METHODS, adam_steps, load, same, snapshot
 from nerfstudio.engine.callbacks import TrainingCallbackLocation
 from nerfstudio.utils import comms
 from PIL import Image
-from processes import WORLD_SIZE, run_together
-from runs import METHODS, adam_steps, load, same, snapshot
 
 from nerfseg_ns.core.stage import SEMANTIC_GROUP, Stage
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.training.trainer import StagedTrainer, StagedTrainerConfig
+
+pytestmark = pytest.mark.slow
 
 STEPS = 4
 """Of each stage."""

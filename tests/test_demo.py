@@ -25,6 +25,8 @@ from nerfseg_ns.labels.classes import ClassTable
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.utils.files import write_whole
 
+pytestmark = pytest.mark.slow
+
 TOWN = TownConfig(seed=1, image_size=48, train_views=12, validation_views=1, test_views=3, labelled_views=4)
 FRAMES = 6
 OPTIONS = ["--implicit-steps", "40", "--semantic-steps", "40", "--frames", str(FRAMES), "--seed", "1"]

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from test_semantics import losses_of, rendered_levels
+from helpers.rays import losses_of, rendered_levels
 
 from nerfseg_ns.geometry.base import LevelLayout, RaySegment
 from nerfseg_ns.labels.classes import IGNORE_INDEX

@@ -9,7 +9,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from runs import same, snapshot
+from helpers.runs import same, snapshot
 
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.eye import backbone as backbones
@@ -25,6 +25,8 @@ from nerfseg_ns.eye.training_crops import CROP, TrainingCrops
 from nerfseg_ns.eye.training_pixels import SeenPixels, choose_pixels
 from nerfseg_ns.eye.turns import TURNS, turn, turn_back
 from nerfseg_ns.labels.classes import IGNORE_INDEX
+
+pytestmark = pytest.mark.slow
 
 SMALL = dict(decoders=2, steps=60, trial_pixels=1000, copies=8, least_side=96, test_turns=2)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.scenes import HEIGHT, TABLE, WIDTH, label_array, noise, save_image
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
-from scenes import HEIGHT, TABLE, WIDTH, label_array, noise, save_image
 
 from nerfseg_ns.dataparsers.google_earth import GoogleEarthDataParserConfig
 from nerfseg_ns.errors import UserError

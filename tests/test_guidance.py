@@ -3,7 +3,7 @@
 import pytest
 import torch
 import yaml
-from runs import METHODS, same, snapshot
+from helpers.runs import METHODS, same, snapshot
 
 from nerfseg_ns.compare.methods import GUIDED
 from nerfseg_ns.core.stage import GUIDANCE_GROUP, Stage

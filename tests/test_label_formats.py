@@ -3,12 +3,12 @@
 import json
 import shutil
 
-import label_files
 import numpy as np
 import pytest
-from label_files import shape, sparse_labels, write_coco, write_labelmap, write_labelme
+from helpers import label_files
+from helpers.label_files import shape, sparse_labels, write_coco, write_labelmap, write_labelme
+from helpers.scenes import HEIGHT, TABLE, WIDTH, label_array, noise, save_image, write_tree
 from PIL import Image
-from scenes import HEIGHT, TABLE, WIDTH, label_array, noise, save_image, write_tree
 
 from nerfseg_ns.dataparsers.carla_mvs import CarlaMVSDataParserConfig
 from nerfseg_ns.errors import UserError

@@ -5,8 +5,8 @@ import math
 
 import numpy as np
 import pytest
-from label_files import runs, shape, write_coco, write_json, write_labelmap, write_labelme
-from scenes import HEIGHT, TABLE, WIDTH, save_image
+from helpers.label_files import runs, shape, write_coco, write_json, write_labelmap, write_labelme
+from helpers.scenes import HEIGHT, TABLE, WIDTH, save_image
 
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.find import find_labels

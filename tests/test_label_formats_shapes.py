@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from label_files import compressed, runs, shape, sparse_labels, write_coco, write_labelme
-from scenes import TABLE
+from helpers.label_files import compressed, runs, shape, sparse_labels, write_coco, write_labelme
+from helpers.scenes import TABLE
 
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.labels.find import open_label

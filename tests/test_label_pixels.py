@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from label_files import shape, write_labelme
+from helpers.label_files import shape, write_labelme
+from helpers.scenes import HEIGHT, TABLE, WIDTH, label_array
 from PIL import Image
-from scenes import HEIGHT, TABLE, WIDTH, label_array
 
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX

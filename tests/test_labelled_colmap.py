@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from scenes import HEIGHT, WIDTH, label_array, save_image, write_photos
+from helpers.scenes import HEIGHT, WIDTH, label_array, save_image, write_photos
 from scipy.spatial.transform import Rotation
 
 from nerfseg_ns.data.dataset import LabelledDataset

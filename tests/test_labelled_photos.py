@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.scenes import HEIGHT, WIDTH, label_array, save_image, write_photos
 from nerfstudio.cameras.cameras import CameraType
-from scenes import HEIGHT, WIDTH, label_array, save_image, write_photos
 
 from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.dataparsers.labelled_photos import LabelledPhotosDataParserConfig

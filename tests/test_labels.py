@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.scenes import HEIGHT, TABLE, WIDTH, label_array, save_image
 from PIL import Image
-from scenes import HEIGHT, TABLE, WIDTH, label_array, save_image
 
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable

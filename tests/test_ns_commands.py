@@ -12,7 +12,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 import torch
-from conftest import process_environment
+from helpers.commands import process_environment
 from PIL import Image
 
 from nerfseg_ns.dataparsers.carla_mvs import CarlaMVSDataParserConfig

@@ -16,6 +16,8 @@ import yaml
 
 from nerfseg_ns.core.stage import Stage
 
+pytestmark = pytest.mark.slow
+
 RUNS = Path(__file__).parent / "runs_0_1"
 DATAPARSERS = ("carla_mvs.CarlaMVSDataParserConfig", "google_earth.GoogleEarthDataParserConfig")
 DATAPARSERS += ("labelled_photos.LabelledPhotosDataParserConfig",)

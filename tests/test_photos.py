@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from photo_files import save_photo
+from helpers.photo_files import save_photo
+from helpers.scenes import TABLE, noise
 from PIL import Image, ImageFilter
-from scenes import TABLE, noise
 
 from nerfseg_ns import cli
 from nerfseg_ns.errors import UserError
@@ -23,6 +23,8 @@ from nerfseg_ns.town.cameras import intrinsics, plan_cameras
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.layout import build_town
 from nerfseg_ns.town.render import Renderer
+
+pytestmark = pytest.mark.slow
 
 needs_pycolmap = pytest.mark.skipif(
     importlib.util.find_spec("pycolmap") is None, reason="pycolmap is not installed: pip install 'nerfseg[sfm]'"

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from photo_files import gps_tags, save_photo
+from helpers.photo_files import gps_tags, save_photo
+from helpers.scenes import noise
 from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
 from PIL.TiffImagePlugin import IFDRational
-from scenes import noise
 
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.photos.copies import copy_photo

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.scenes import TABLE, label_array, look_down, noise, save_image
 from nerfstudio.cameras.cameras import Cameras, CameraType
 from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataParserConfig, DataparserOutputs
 from nerfstudio.data.scene_box import SceneBox
-from scenes import TABLE, label_array, look_down, noise, save_image
 
 from nerfseg_ns.labels import find
 from nerfseg_ns.labels.label_maps import LabelMaps, resolve_labels

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.runs import METHODS, rates, same, snapshot
+from helpers.scenes import relabel
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
-from runs import METHODS, rates, same, snapshot
-from scenes import relabel
 
 from nerfseg_ns.core.stage import GUIDANCE_GROUP, LABEL_GROUPS, SEMANTIC_GROUP, Stage
 from nerfseg_ns.training.trainer import StagedTrainer

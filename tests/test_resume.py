@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import METHODS, adam_steps, geometry_of, load, rates, same, snapshot
-from scenes import relabel
+from helpers.runs import METHODS, adam_steps, geometry_of, load, rates, same, snapshot
+from helpers.scenes import relabel
 
 from nerfseg_ns.core.stage import SEMANTIC_GROUP, Stage
 from nerfseg_ns.errors import UserError

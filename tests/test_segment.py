@@ -15,6 +15,8 @@ from nerfseg_ns.segment.config import SegmentConfig
 from nerfseg_ns.segment.eye_source import what_skill_means
 from nerfseg_ns.segment.pictures import find_pictures
 
+pytestmark = pytest.mark.slow
+
 QUICK = ["--eye.steps", 60, "--eye.decoders", 1, "--eye.copies", 8, "--eye.least-side", 96, "--eye.test-turns", 1]
 CLASSES = {"classes": [{"name": "Field", "color": [0, 200, 0]}, {"name": "Roof", "color": [200, 0, 0]}]}
 REAL = Path(__file__).parents[2] / "shared" / "data" / "brighton_beach"

@@ -4,10 +4,11 @@ import itertools
 
 import pytest
 import torch
+from helpers.rays import losses_of, rendered_levels
 from nerfstudio.utils.colormaps import apply_colormap
 from torch import nn
 
-from nerfseg_ns.geometry.base import LevelLayout, RaySegment, RenderedLevel
+from nerfseg_ns.geometry.base import LevelLayout
 from nerfseg_ns.geometry.nerfpp import NeRFPPGeometryConfig
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.method_configs.nerfseg import nerfseg
@@ -27,34 +28,9 @@ def shapes(module: nn.Module) -> list:
     return [tuple(parameter.shape) for name, parameter in module.named_parameters() if name.endswith("weight")]
 
 
-def rendered_levels(levels: int = 2, segments: int = 2, rays: int = 6, samples: int = 9, dim: int = 8) -> list:
-    """Rendered levels of noise."""
-
-    def segment() -> RaySegment:
-        weights = torch.rand(rays, samples, 1).softmax(dim=1)
-        return RaySegment(
-            features=torch.randn(rays, samples, dim),
-            positions=torch.rand(rays, samples, 3) * 2 - 1,
-            weights=weights,
-            transmittance=torch.rand(rays, 1),
-        )
-
-    def level() -> RenderedLevel:
-        return RenderedLevel(
-            torch.rand(rays, 3), torch.rand(rays, 1), torch.rand(rays, 1), [segment() for _ in range(segments)]
-        )
-
-    return [level() for _ in range(levels)]
-
-
 def small_stage(num_classes: int = 5, **changes) -> SemanticStage:
     config = SemanticStageConfig(hidden_dim=16, feature_dim=8, **changes)
     return SemanticStage(config, (LevelLayout((8, 8)), LevelLayout((8, 8))), num_classes)
-
-
-def losses_of(stage: SemanticStage, levels: list, colour: torch.Tensor, labels: torch.Tensor) -> dict:
-    """The losses of a training step on these rays."""
-    return stage.get_losses(stage.get_logits(stage.choose_samples(levels), colour), labels)
 
 
 def test_geometry_of_nerfseg_has_the_papers_shapes():

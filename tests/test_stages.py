@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from helpers.runs import METHODS, load, rates, same, snapshot
 from nerfstudio.engine.callbacks import TrainingCallbackLocation
-from runs import METHODS, load, rates, same, snapshot
 
 from nerfseg_ns.core.stage import SEMANTIC_GROUP, Stage
 from nerfseg_ns.training.stages import StageScheduleConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 import torch
-from runs import load, same, snapshot
+from helpers.runs import load, same, snapshot
 
 from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.eye.config import DEFAULT_BACKBONE

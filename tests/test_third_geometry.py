@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 import torch
-from conftest import small_config
+from helpers.configs import small_config
 from torch import nn
 
 from nerfseg_ns.core.stage import Stage

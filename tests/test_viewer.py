@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from browser import Page, find_browser, wait_for
-from conftest import process_environment
+from helpers.browser import Page, find_browser, wait_for
+from helpers.commands import process_environment
+from helpers.scenes import relabel
 from nerfstudio.utils.colormaps import apply_colormap
 from nerfstudio.viewer.utils import parse_object
 from nerfstudio.viewer.viewer_elements import ViewerElement
 from PIL import Image
-from scenes import relabel
 
 from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.labels.classes import ClassTable

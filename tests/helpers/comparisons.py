@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from scenes import label_array, save_image
-
+from helpers.scenes import label_array, save_image
 from nerfseg_ns.compare.plan import PlannedJob
 from nerfseg_ns.compare.scenes import SceneInfo
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
-from scenes import HEIGHT, TABLE, WIDTH, save_image
 
+from helpers.scenes import HEIGHT, TABLE, WIDTH, save_image
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 
 
