@@ -10,8 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
+from helpers.pictures import pixels_of
 from PIL import Image
 
 from nerfseg_ns.bench.config import QUICK_SERIES, BenchConfig
@@ -48,8 +48,6 @@ def test_every_method_has_every_figure(results):
         assert list(figures[name]) == VARIANTS, name
         for variant in VARIANTS:
             assert all(value > 0 for value in Measured.of(figures[name][variant]).values), (name, variant)
-    steps = {variant: Measured.of(figures["stage1_step"][variant]) for variant in VARIANTS}
-    assert steps["paper"].median > 3 * steps["nerfseg-fast"].median
     assert all(10**8 < Measured.of(m).median < 10**10 for m in figures["memory_stage2"].values())
 
 
@@ -57,7 +55,6 @@ def test_a_share_of_the_map_is_scaled_up(results):
     maps = {variant: Measured.of(m) for variant, m in results["methods"]["figures"]["map"].items()}
     assert maps["paper"].timed_share == maps["nerfseg"].timed_share == (4 / 32) ** 2  # every eighth pixel both ways
     assert maps["nerfseg-fast"].timed_share == 1.0
-    assert maps["paper"].median > 10 * maps["nerfseg-fast"].median
     assert results["methods"]["agreement"].keys() == {"nerfseg", "nerfseg-fast"}
     assert results["methods"]["agreement"]["nerfseg"] > 0.5  # the networks are the same
 
@@ -102,8 +99,9 @@ def test_tables_and_figure(bench, results):
     assert "16 pixels of the map were timed" in text and "before" not in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) > 40
-    picture = np.asarray(Image.open(bench.figure).convert("L"))
-    assert min(picture.shape) > 1000 and picture.std() > 10
+    assert min(Image.open(bench.figure).size) > 1000
+    for colour in ("#8a929e", "#1f5fa8", "#c8453c", "#e3a08f", "#c99a2e", "#2f8f6b"):  # of variants, and of what grows
+        assert pixels_of(bench.figure, colour) > 100
 
 
 def test_another_bench_stands_beside_it(bench, results, tmp_path):
