@@ -132,7 +132,8 @@ def compare(
     interrupted comparison goes on with the same command; the exit status is 1 if a job failed.
 
     Args:
-        scenes: Folders of scenes that hold labelled photos out to score on, as the built-in town does.
+        scenes: Folders of scenes that hold labelled photos out to score on, as the built-in town does, or of whose
+            other photos --truth has labels.
         config: What is compared.
     """
     from nerfseg_ns.console.warning_filters import filter_warnings

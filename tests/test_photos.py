@@ -208,7 +208,7 @@ def deep(root: Path) -> Path:
 
 
 REFUSED = {
-    "no folder": (lambda root: root / "in", {}, ["in is no folder"]),
+    "no folder": (lambda root: root / "in", {}, ["in is not a folder"]),
     "no photos": (lambda root: photos_of(root / "in" / "deeper", "a.jpg").parent, {}, ["no photos", "not searched"]),
     "one photo": (lambda root: photos_of(root / "in", "a.jpg"), {}, ["one photo only", "at least 3"]),
     "two of a name": (

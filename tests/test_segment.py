@@ -8,12 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from helpers.scenes import noise, save_image, write_photos
 from PIL import Image
 
+from nerfseg_ns.dataparsers.labelled_photos import LabelledPhotosDataParserConfig
 from nerfseg_ns.errors import UserError
+from nerfseg_ns.eye.config import DEFAULT_BACKBONE
 from nerfseg_ns.segment.config import SegmentConfig
 from nerfseg_ns.segment.eye_source import what_skill_means
 from nerfseg_ns.segment.pictures import find_pictures
+from nerfseg_ns.segment.run import run_segment
+from nerfseg_ns.semantics.taught_field import FieldEyeConfig
 
 pytestmark = pytest.mark.slow
 
@@ -209,6 +215,35 @@ def test_with_a_run(ns, fast_run, small_town, tmp_path):
     assert all(read(out / "labels" / f"{name}.png").shape == (48, 48) for name in names)
     told = ns("nerfseg", "segment", tmp_path, "--output-dir", tmp_path / "other", "--load-config", fast_run, fails=True)
     assert "is of a run on" in told
+
+
+@pytest.mark.parametrize("sees", [True, False])
+def test_photos_without_a_pose(sees, make_trainer, step_trainer, tmp_path, capsys):
+    """The run's eye maps them, if it has one; else it is said that they get no map."""
+    scene = write_photos(tmp_path / "scene")
+    save_image(scene / "images" / "lost.png", noise(99))
+
+    def change(config):
+        if sees:
+            config.pipeline.model.eye = FieldEyeConfig(
+                backbone=DEFAULT_BACKBONE, decoders=1, steps=5, trial_pixels=100, copies=2, least_side=64, photos=0
+            )
+            config.pipeline.model.eye.least_skill = config.pipeline.model.eye.full_skill = 0.0
+
+    trainer = make_trainer(scene, 1, 3, dataparser=LabelledPhotosDataParserConfig(), change=change)
+    step_trainer(trainer, range(4))
+    trainer.save_checkpoint(3)
+    trainer.config.save_config()
+    config = SegmentConfig(tmp_path / "maps", load_config=trainer.base_dir / "config.yml")
+    assert run_segment(None, config) == tmp_path / "maps"
+    names = {path.stem for path in (tmp_path / "maps" / "labels").iterdir()}
+    placed = {path.stem for path in (scene / "images").iterdir()} - {"lost"}
+    assert names == placed | ({"lost"} if sees else set())
+    told = " ".join(capsys.readouterr().out.split())
+    assert "1 photos of" in told and ("the run's eye alone maps them" if sees else "they get no maps") in told
+    if sees:
+        seen = trainer.pipeline.model.eye.probabilities(torch.from_numpy(noise(99)).float() / 255)
+        assert (read(tmp_path / "maps" / "labels" / "lost.png") == seen.argmax(-1).numpy()).mean() > 0.99
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the scene brighton_beach is not beside the repository")

@@ -80,7 +80,7 @@ def what_skill_means(skill: float, is_measured: bool) -> str:
             "How far the eye can be trusted could not be tried: what is labelled lies too close together. Look at the "
             "overlays; labels elsewhere, or in one more photo, tell."
         )
-    told = f"Of labels that it did not learn from, the eye names {100 * skill:.0f} % rightly."
+    told = f"Of labels in parts of the photos that it did not learn from, the eye names {100 * skill:.0f} % rightly."
     if skill >= LEAST_SKILL:
         return told
     return (

@@ -74,7 +74,7 @@ def find_pictures(
     """
     if not (scene / FOLDER).is_dir() and _is_of_a_dataparser(scene):
         return _through_dataparser(scene, label_folder, palette, encoding)
-    paths = _photos_in(scene / FOLDER, deep=True) if (scene / FOLDER).is_dir() else _photos_in(scene, deep=False)
+    paths = photos_in(scene / FOLDER, deep=True) if (scene / FOLDER).is_dir() else photos_in(scene, deep=False)
     if not paths:
         raise UserError(f"There is no photo ({', '.join(SUFFIXES)}) in {scene / FOLDER}, nor in {scene} itself.")
     problems = ErrorCollector()
@@ -157,7 +157,8 @@ def _pictures(paths: Sequence[Path], labels: Sequence[Optional[PhotoLabel]]) -> 
     return [Picture(names[path], path, label) for path, label in zip(paths, labels, strict=True)]
 
 
-def _photos_in(folder: Path, deep: bool) -> List[Path]:
+def photos_in(folder: Path, deep: bool) -> List[Path]:
+    """The photos of a folder, with those of its subfolders if it is `deep`; none where there is no such folder."""
     if not folder.is_dir():
         return []
     paths = folder.rglob("*") if deep else folder.iterdir()

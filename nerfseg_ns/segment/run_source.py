@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import torch
 from jaxtyping import UInt8
 from numpy import ndarray
 
+from nerfseg_ns.console.progress import say
 from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.dataparsers.photo_names import name_photos
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.evaluation.prediction import Prediction, as_prediction
+from nerfseg_ns.eye.eye import Eye
 from nerfseg_ns.runs.label_mapper import LabelMapper
 from nerfseg_ns.runs.load import load_run
 from nerfseg_ns.segment.config import SegmentConfig
-from nerfseg_ns.segment.pictures import Picture
+from nerfseg_ns.segment.pictures import FOLDER, Picture, photos_in
 from nerfseg_ns.segment.source import PhotoSource, digest_of
 from nerfseg_ns.training.checkpoints import find_checkpoint
 
 
 class RunSource(PhotoSource):
-    """The photos of both splits of a run.
+    """The photos of both splits of a run, and those of the scene's images/ that have no pose: these by its eye alone.
 
     Args:
         scene: folder that the run must be of, if it is named.
@@ -42,8 +44,10 @@ class RunSource(PhotoSource):
             raise UserError(f"{config.load_config} is of a run on {own}, not on {scene}. Leave the scene out.")
         self._places: Dict[str, Tuple[LabelledDataset, int]] = {}
         datasets = (manager.train_dataset, manager.eval_dataset)
-        names = name_photos(list(dict.fromkeys(path for data in datasets for path in data.image_filenames)))
-        self.pictures = []
+        placed = list(dict.fromkeys(path for data in datasets for path in data.image_filenames))
+        unplaced = self._unplaced(own if own.is_dir() else own.parent, placed)
+        names = name_photos(placed + unplaced)
+        self.pictures = [Picture(names[path], path, None) for path in unplaced]
         for dataset in datasets:
             for index, path in enumerate(dataset.image_filenames):
                 if names[path] not in self._places:
@@ -55,11 +59,32 @@ class RunSource(PhotoSource):
         facts = {"checkpoint": str(checkpoint.resolve()), "time": checkpoint.stat().st_mtime_ns}
         self.digest = digest_of(self.pictures, self.table, facts)
 
+    def _unplaced(self, scene: Path, placed: List[Path]) -> List[Path]:
+        """The photos without a pose, if the run has an eye that knows the classes; says what becomes of them."""
+        names = {path.name for path in placed}  # they may be loaded from a folder of smaller copies
+        unplaced = [path for path in photos_in(scene / FOLDER, deep=True) if path.name not in names]
+        if not unplaced:
+            return []
+        count = f"{len(unplaced)} photos of {scene / FOLDER} are not in the run, for want of a pose"
+        if self._eye is None:
+            say(f"{count}: they get no maps. nerfseg segment {scene} maps them by the trained eye alone.")
+            return []
+        say(f"{count}: the run's eye alone maps them.")
+        return unplaced
+
+    @property
+    def _eye(self) -> Optional[Eye]:
+        """The run's eye, if it has learnt the classes."""
+        eye = self.pipeline.model.eye
+        return eye if eye is not None and bool(eye.is_learnt) else None
+
     def ready(self) -> None:
         """Nothing is left to learn."""
         self._mapper = LabelMapper(self.pipeline)
 
     def map(self, picture: Picture, photo: UInt8[ndarray, "height width 3"]) -> Prediction:
+        if picture.name not in self._places:
+            return as_prediction(self._eye.probabilities(torch.from_numpy(photo).float() / 255).log())
         dataset, index = self._places[picture.name]
         logits = self._mapper.photo_logits(dataset.cameras[index : index + 1], dataset.get_data(index)["image"])
         if logits.shape[:2] != photo.shape[:2]:  # photos may be loaded scaled down

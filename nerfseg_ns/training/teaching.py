@@ -114,8 +114,9 @@ def _what_it_knows(eye: Eye, trust: float) -> str:
     told = "The eye has learnt the labels"
     if not eye.is_measured:
         return f"{told}; how well, could not be tried: all labels lie close together. It is trusted wholly"
+    skill = f"{100 * float(eye.skill):.0f} %"
     return (
-        f"{told}. Of labels that it did not learn from it names {100 * float(eye.skill):.0f} % rightly, and is trusted "
+        f"{told}. Of labels in parts of the photos that it did not learn from it names {skill} rightly, and is trusted "
         f"to {100 * trust:.0f} %"
     )
 
