@@ -64,8 +64,9 @@ class LabelledSceneOptions(NerfstudioDataParserConfig):
     """Which of the UNLABELLED photos are held out to measure PSNR (val and test are the same; labelled photos are
     always trained on). all: none is held out, every photo is in every split, and scores are those of photos that were
     trained on; interval: every eval-interval-th; fraction: all but train-split-fraction of them; filename: by train /
-    eval in the name. The label map of a photo that is held out cannot gain from it. Lists of file names in transforms.json (train_filenames,
-    val_filenames, test_filenames) win: labelled photos listed for test are then held out and measure mIoU."""
+    eval in the name. The label map of a photo that is held out cannot gain from it. Lists of file names in
+    transforms.json (train_filenames, val_filenames, test_filenames) win: labelled photos listed for test are then held
+    out and measure mIoU."""
     load_3D_points: bool = True
     """Read the sparse points that transforms.json names (ply_file_path); they give the ground plane and the bounds."""
 
