@@ -1,5 +1,7 @@
 """The two stages: their schedule, and what moves in a run and what does not."""
 
+import shutil
+
 import pytest
 import torch
 from helpers.runs import METHODS, load, rates, same, snapshot
@@ -144,6 +146,17 @@ def test_frozen_geometry_renders_the_same_while_training(method, small_town, mak
     assert torch.equal(one.rgb, other.rgb)
     assert all(torch.equal(a.features, b.features) for a, b in zip(one.segments, other.segments, strict=True))
     assert not one.rgb.requires_grad and not one.segments[0].features.requires_grad
+
+
+def test_the_runs_folder_is_there_before_nerfstudio_looks_for_it(small_town, make_trainer, monkeypatch):
+    """Of several processes that find none, all but one would fail to make it."""
+    found = []
+    save = "nerfstudio.data.dataparsers.base_dataparser.DataparserOutputs.save_dataparser_transform"
+    monkeypatch.setattr(save, lambda _, path: found.append(path.parent.is_dir()))
+    trainer = make_trainer(small_town, 1, 1)
+    shutil.rmtree(trainer.base_dir, ignore_errors=True)
+    trainer.train()
+    assert found == [True]
 
 
 def test_learning_rates_at_the_switch(small_town, make_trainer, step_trainer):

@@ -68,6 +68,9 @@ class StagedTrainer(Trainer):
                 f"with step {self.last_step - 1}. Give pipeline.stages.semantic-steps a larger number to go on."
             )
             return
+        self.base_dir.mkdir(
+            parents=True, exist_ok=True
+        )  # in nerfstudio, processes that all miss it fail over each other
         self.step = self._start_step
         while True:
             self._train_from(self._serve_wish() if self._new_labels.is_set() else self.step)
