@@ -89,15 +89,13 @@ def test_no_place_on_the_earth(place):
 # The georeference
 
 
-def test_georeference_takes_scene_coordinates_to_metres_and_back():
+def test_georeference_takes_scene_coordinates_to_metres():
     """scene = 0.01 (R local + t), R a quarter turn about z: local (30, 40, 5) is 0.01 ((-40, 30, 5) + (1, 2, 3))."""
     transform = np.column_stack([turn(90, 2), [1.0, 2.0, 3.0]])
     reference = Georeference(LocalFrame(47.0, 8.0, 400.0), transform, 0.01)
     np.testing.assert_allclose(reference.to_local(np.array([-0.39, 0.32, 0.08])), [30, 40, 5], atol=1e-12)
-    np.testing.assert_allclose(reference.from_local(np.array([30.0, 40.0, 5.0])), [-0.39, 0.32, 0.08], atol=1e-12)
     assert reference.metres_per_unit == 100
-    origin = reference.from_local(np.zeros(3))
-    np.testing.assert_allclose(reference.to_geodetic(origin), [47.0, 8.0, 400.0], atol=1e-9)
+    np.testing.assert_allclose(reference.to_geodetic(np.array([0.01, 0.02, 0.03])), [47.0, 8.0, 400.0], atol=1e-9)
 
 
 @pytest.mark.parametrize("radius", [None, EARTH_RADIUS])

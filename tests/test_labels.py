@@ -184,7 +184,7 @@ def test_every_encoding_reads_the_same(tmp_path):
         path = tmp_path / f"{name}.png"
         encoding = decide_encoding(scan_labels([path], [SIZE]), TABLE)
         assert encoding == (name if name in ("rgb", "bgr") else "index")
-        read = read_label(path, TABLE, encoding, SIZE)
+        read = read_label(path, TABLE, encoding)
         assert read.dtype == np.uint8 and np.array_equal(read, labels), name
 
 

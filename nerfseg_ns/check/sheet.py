@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from nerfseg_ns.check.facts import SceneFacts, SplitFacts
+from nerfseg_ns.core.indices import evenly_spaced_indices
 from nerfseg_ns.pictures.label_colours import blend_labels
 from nerfseg_ns.pictures.legend import INK, MARGIN, PAPER, caption_font, legend
 from nerfseg_ns.utils.files import write_whole
@@ -47,13 +48,8 @@ def _choose(facts: SceneFacts) -> list[tuple[SplitFacts, int]]:
     labelled = [(split, index) for split, index in photos if split.labels.labels[index] is not None]
     unlabelled = [(split, index) for split, index in photos if split.labels.labels[index] is None]
     few = min(len(unlabelled), max(COLUMNS, MAX_PHOTOS - len(labelled)))
-    return _evenly(labelled, MAX_PHOTOS - few) + _evenly(unlabelled, few)
-
-
-def _evenly(items: list, count: int) -> list:
-    if len(items) <= count:
-        return items
-    return [items[index] for index in np.linspace(0, len(items) - 1, count).round().astype(int)]
+    kept = ((labelled, MAX_PHOTOS - few), (unlabelled, few))
+    return [items[index] for items, count in kept for index in evenly_spaced_indices(len(items), count)]
 
 
 def _tile(split: SplitFacts, index: int) -> Image.Image:

@@ -8,7 +8,7 @@ from typing import Dict
 from nerfseg_ns.compare.method import ComparedMethod, Job
 from nerfseg_ns.compare.methods import Kind
 
-CONTESTANTS: Dict[Kind, str] = {
+METHOD_CLASSES: Dict[Kind, str] = {
     "cnn": "nerfseg_ns.compare.cnn.method:CNNMethod",
     "eye": "nerfseg_ns.compare.eye_method:EyeMethod",
     "radiance": "nerfseg_ns.compare.fields.radiance:RadianceMethod",
@@ -21,4 +21,4 @@ CONTESTANTS: Dict[Kind, str] = {
 
 def make_method(job: Job) -> ComparedMethod:
     """The method of a job, untrained."""
-    return pkgutil.resolve_name(CONTESTANTS[job.info.kind])(job)
+    return pkgutil.resolve_name(METHOD_CLASSES[job.info.kind])(job)

@@ -1,4 +1,4 @@
-"""What the bench says while it runs: plain lines, which stay readable in a log."""
+"""What long commands say while they run: plain lines with the time, which stay readable in a log."""
 
 from __future__ import annotations
 

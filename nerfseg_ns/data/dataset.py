@@ -35,6 +35,7 @@ class LabelledDataset(InputDataset):
     def __init__(self, dataparser_outputs: DataparserOutputs, scale_factor: float = 1.0):
         super().__init__(dataparser_outputs, scale_factor)
         self._kept_labels: dict[int, UInt8[Tensor, "height width 1"]] = {}
+        self._room = KEPT_BYTES  # a number, not a sum over the labels: photos are read on several threads
         if not isinstance(self.metadata.get("semantics"), LabelMaps):
             raise UserError(
                 "This dataparser reads no label maps. Choose one that does: carla-mvs-data or labelled-photos-data."
@@ -93,9 +94,10 @@ class LabelledDataset(InputDataset):
         labels = self._kept_labels.get(view)
         if labels is None or labels.shape[:2] != (height, width):
             labels = self.label_maps.read(view, height, width)
-            if view in self.label_maps.labelled:
+            if self.label_maps.labels[view] is not None:
                 if "mask" in data:
                     labels = labels.masked_fill(~data["mask"].bool(), IGNORE_INDEX)
-                if labels.nbytes + sum(kept.nbytes for kept in self._kept_labels.values()) <= KEPT_BYTES:
+                if labels.nbytes <= self._room:
+                    self._room -= labels.nbytes
                     self._kept_labels[view] = labels
         return {"semantics": labels}

@@ -13,7 +13,7 @@ from nerfseg_ns.errors import ErrorCollector, UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.labels.encoding import Encoding, LabelColors, classify, decide_encoding, scan_labels
 from nerfseg_ns.labels.palettes import choose_table
-from nerfseg_ns.labels.photo_label import LabelOptions, PhotoLabel, Size, check_size
+from nerfseg_ns.labels.photo_label import LabelOptions, PhotoLabel, Size
 from nerfseg_ns.labels.pixels import decode_label, describe_code, describe_unknown
 
 
@@ -56,16 +56,13 @@ def check_labels(paths: Sequence[Path], colors: LabelColors, table: ClassTable, 
     problems.raise_found()
 
 
-def read_label(
-    path: Path, table: ClassTable, encoding: Encoding, size: tuple[int, int] | None = None
-) -> UInt8[np.ndarray, "height width"]:
+def read_label(path: Path, table: ClassTable, encoding: Encoding) -> UInt8[np.ndarray, "height width"]:
     """Reads one label image.
 
     Args:
         path: a PNG.
         table: the scene's classes.
         encoding: from `decide_encoding`.
-        size: (width, height) that the image must have; None: any.
 
     Returns:
         Class indices; IGNORE_INDEX where the file's own ignore index stands or the image is fully transparent.
@@ -74,8 +71,6 @@ def read_label(
         UserError: see `scan_labels`; or a colour or index is not in the table.
     """
     pixels = decode_label(path)
-    if size is not None:
-        check_size(path, pixels.codes.shape, size)
     if pixels.single_channel and encoding != "index":
         raise UserError(f"{path} has one channel (class indices) where colours in {encoding.upper()} are expected.")
     labels, known = classify(pixels.codes, table, encoding)

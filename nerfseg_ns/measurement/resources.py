@@ -1,4 +1,4 @@
-"""Time and memory of the demo."""
+"""Time and memory of a job."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Laps:
 def peak_memory_bytes() -> Optional[int]:
     """Peak resident memory of the job so far.
 
-    The demo is one process, with ffmpeg as its only child for the length of the video. The figure is the larger one of
-    the process's own peak and the largest child's, not their sum: a child is charged with its parent's pages until it
-    runs its own program, so the sum would count them twice.
+    A job is one process, now and then with a child such as ffmpeg. The figure is the larger one of the process's own
+    peak and the largest child's, not their sum: a child is charged with its parent's pages until it runs its own
+    program, so the sum would count them twice.
     None where the system does not tell.
     """
     try:

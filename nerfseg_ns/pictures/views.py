@@ -1,4 +1,4 @@
-"""Pictures of the report: rendered outputs and truth as 8-bit images."""
+"""Pictures of views: rendered outputs and truth as 8-bit images."""
 
 from __future__ import annotations
 
