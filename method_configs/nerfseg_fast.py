@@ -10,7 +10,7 @@ from nerfseg_ns.eye.config import DEFAULT_BACKBONE
 from nerfseg_ns.geometry.grid import GridGeometryConfig
 from nerfseg_ns.model import NerfSegModelConfig
 from nerfseg_ns.pipeline import NerfSegPipelineConfig
-from nerfseg_ns.semantics.colour_context import ColourContextConfig
+from nerfseg_ns.semantics.color_context import ColorContextConfig
 from nerfseg_ns.semantics.guidance import GuidanceConfig
 from nerfseg_ns.semantics.height_opinion import HeightOpinionConfig
 from nerfseg_ns.semantics.sample_logits import SampleLogitsConfig
@@ -48,10 +48,10 @@ nerfseg_fast = MethodSpecification(
                     label_smoothing=0.1,
                     class_balance=0.25,
                 ),
-                colour_context=ColourContextConfig(weight=0.5),
+                color_context=ColorContextConfig(weight=0.5),
                 eye=FieldEyeConfig(backbone=DEFAULT_BACKBONE),
                 height=HeightOpinionConfig(weight=1.0),
-                training_colour="mixed",
+                training_color="mixed",
             ),
             labelled_rays=RayCacheConfig(max_megabytes=384, refresh_rays=32),
             stages=StageScheduleConfig(

@@ -16,7 +16,7 @@ from nerfseg_ns.evaluation.image_quality import image_quality, psnr
 from nerfseg_ns.evaluation.scores import SegmentationScores
 from nerfseg_ns.models.config import StagedModelConfig
 from nerfseg_ns.models.view_model import ViewModel
-from nerfseg_ns.semantics.batch import CROP_LABELS, TAUGHT_LABELS, SemanticBatch
+from nerfseg_ns.semantics.batch import PATCH_LABELS, TAUGHT_LABELS, SemanticBatch
 from nerfseg_ns.semantics.cached_rays import CachedRays
 from nerfseg_ns.semantics.guidance import LABELLED
 from nerfseg_ns.semantics.losses import label_loss
@@ -60,24 +60,24 @@ class NerfSegModel(ViewModel):
         return outputs
 
     def _get_semantic_outputs(self, batch: SemanticBatch) -> Dict[str, Any]:
-        """Logits of stage 2: of the user's labels, of pieces of photos, of what the eye has labelled."""
+        """Logits of stage 2: of the user's labels, of patches of photos, of what the eye has labelled."""
         outputs = {"rgb": batch.rays.rendered}
-        outputs.update(self.semantics.get_logits(batch.rays.levels, self._training_colour(batch.rays)))
-        if batch.crops is not None:
-            outputs[CONTEXT_LOGITS] = self.colour_context(batch.crops.to(self.device))
+        outputs.update(self.semantics.get_logits(batch.rays.levels, self._training_color(batch.rays)))
+        if batch.patches is not None:
+            outputs[CONTEXT_LOGITS] = self.color_context(batch.patches.to(self.device))
         if batch.taught is not None:
-            outputs.update(self.taught.get_logits(batch.taught.levels, self._training_colour(batch.taught)))
+            outputs.update(self.taught.get_logits(batch.taught.levels, self._training_color(batch.taught)))
         return outputs
 
-    def _training_colour(self, rays: CachedRays) -> Float[Tensor, "rays 3"]:
-        """The colour that stage 2 is trained on."""
-        if self.config.training_colour == "mixed":
+    def _training_color(self, rays: CachedRays) -> Float[Tensor, "rays 3"]:
+        """The color that stage 2 is trained on."""
+        if self.config.training_color == "mixed":
             return torch.where(torch.rand_like(rays.observed[:, :1]) < 0.5, rays.observed, rays.rendered)
-        return rays.rendered if self.config.training_colour == "rendered" else rays.observed
+        return rays.rendered if self.config.training_color == "rendered" else rays.observed
 
     @contextmanager
     def scoring(self) -> Iterator[SegmentationScores]:
-        """Within it, `get_image_metrics_and_images` adds its views to the scores, also with their photos' colours."""
+        """Within it, `get_image_metrics_and_images` adds its views to the scores, also with their photos' colors."""
         self.scores = SegmentationScores(self.class_names)
         try:
             with self.keeping_ray_features():
@@ -108,8 +108,8 @@ class NerfSegModel(ViewModel):
     ) -> Dict[str, Tensor]:
         losses = self.semantics.get_losses(outputs, labels)
         if CONTEXT_LOGITS in outputs:
-            crops = batch[CROP_LABELS].to(self.device)
-            losses["context_loss"] = self.colour_context.get_loss(outputs[CONTEXT_LOGITS], crops)
+            patches = batch[PATCH_LABELS].to(self.device)
+            losses["context_loss"] = self.color_context.get_loss(outputs[CONTEXT_LOGITS], patches)
         if TAUGHT_LABELS in batch:
             losses.update(self.taught.get_losses(outputs, batch[TAUGHT_LABELS]))
         return losses
@@ -122,17 +122,17 @@ class NerfSegModel(ViewModel):
         images = {
             "img": torch.cat([image, rgb], dim=1),
             "depth": colormaps.apply_depth_colormap(outputs["depth"], accumulation=outputs["accumulation"]),
-            "semantics": torch.cat([self.colour_labels(batch["semantics"]), outputs["semantics_colormap"]], dim=1),
+            "semantics": torch.cat([self.color_labels(batch["semantics"]), outputs["semantics_colormap"]], dim=1),
         }
         return image_quality(rgb, image), images
 
-    def colour_labels(self, labels: Tensor) -> Float[Tensor, "height width 3"]:
-        """A label map [height, width, 1] in the classes' colours, black where not labelled."""
+    def color_labels(self, labels: Tensor) -> Float[Tensor, "height width 3"]:
+        """A label map [height, width, 1] in the classes' colors, black where not labelled."""
         table = torch.cat([self.palette, self.palette.new_zeros(256 - len(self.palette), 3)])
         return table[labels[..., 0].to(self.device).long()]
 
     def _score(self, outputs: Dict[str, Tensor], labels: Tensor, image: Float[Tensor, "height width 3"]) -> None:
-        """Adds a view to the scores, once with the rendered colour and once with the observed one."""
+        """Adds a view to the scores, once with the rendered color and once with the observed one."""
         if self.scores is None or self.stage is Stage.IMPLICIT:
             return
         self.scores.add("", outputs[LOGITS].argmax(dim=-1), labels[..., 0])

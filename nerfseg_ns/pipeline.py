@@ -10,6 +10,7 @@ from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttrib
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
 from nerfstudio.utils.rich_utils import CONSOLE
 
+from nerfseg_ns.core.older_runs import rename_tensors
 from nerfseg_ns.core.processes import shared_seed
 from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.data.datamanager import LabelledDataManager, LabelledDataManagerConfig
@@ -107,7 +108,7 @@ class NerfSegPipeline(VanillaPipeline):
             return
         if self.datamanager.semantic_batches is None:
             self.datamanager.semantic_batches = SemanticBatches(
-                self._labelled_rays(), self._context_crops(), shared_seed()
+                self._labelled_rays(), self._context_patches(), shared_seed()
             )
         if self._is_eye_due and self._taught_of is not self.datamanager:
             Teacher(self.model, self.datamanager, self.config.labelled_rays.rays_per_chunk).ready()
@@ -123,19 +124,19 @@ class NerfSegPipeline(VanillaPipeline):
         CONSOLE.log(kept.describe())
         return kept
 
-    def _context_crops(self) -> Optional[PatchSampler]:
-        """Pieces of labelled photos, a share of them as the learnt scene shows them, if the model looks at such."""
-        if self.model.colour_context is None:
+    def _context_patches(self) -> Optional[PatchSampler]:
+        """Patches of labelled photos, a share of them as the learnt scene shows them, if the model looks at such."""
+        if self.model.color_context is None:
             return None
-        manager, config = self.datamanager, self.model.colour_context.config
-        crops = manager.patch_sampler(config.crops, config.crop_size)
+        manager, config = self.datamanager, self.model.color_context.config
+        patches = manager.patch_sampler(config.patches, config.patch_size)
         if config.rendered_share > 0 and config.rendered_pixels > 0:
             renderer = PatchRenderer(
-                manager.train_dataset, manager.train_ray_generator, self.model.render_colours, self.model.rays_per_chunk
+                manager.train_dataset, manager.train_ray_generator, self.model.render_colors, self.model.rays_per_chunk
             )
-            crops.rendered = renderer.windows(config.rendered_pixels, config.crop_size)
-            crops.rendered_share = config.rendered_share
-        return crops
+            patches.rendered = renderer.render_patches(config.rendered_pixels, config.patch_size)
+            patches.rendered_share = config.rendered_share
+        return patches
 
     def read_labels_again(self) -> LabelledDataManager:
         """The scene's photos and labels as their files have them now; takes nothing of them yet.
@@ -157,7 +158,7 @@ class NerfSegPipeline(VanillaPipeline):
         self.model.set_classes(manager.train_dataset.label_maps)
 
     def load_pipeline(self, loaded_state: Dict[str, Any], step: int) -> None:
-        super().load_pipeline(loaded_state, step)
+        super().load_pipeline(rename_tensors(loaded_state), step)
         self.set_step(step, is_done=True)
 
     def load_stage1(self, checkpoint: Dict[str, Any], path: Path) -> None:
@@ -171,6 +172,7 @@ class NerfSegPipeline(VanillaPipeline):
             UserError: its geometry is another than this run's.
         """
         plain = {key.replace("_model.module.", "_model."): value for key, value in checkpoint["pipeline"].items()}
+        plain = rename_tensors(plain)
         state = {key[len(STAGE1_PREFIX) :]: value for key, value in plain.items() if key.startswith(STAGE1_PREFIX)}
         try:
             self.model.geometry.load_state_dict(state)

@@ -3,7 +3,7 @@
 python tests/score_maps.py SCENE MAPS [CLASS ...]
 
 SCENE is a folder with a classes.json whose name is that of a folder in real_labels; MAPS is what nerfseg segment wrote,
-or the folder that nerfseg compare wrote maps of one colour into, such as COMPARED/SCENE/eye-seed-0/observed. The
+or the folder that nerfseg compare wrote maps of one color into, such as COMPARED/SCENE/eye-seed-0/observed. The
 polygons of the classes named after them are left out: those that no labelled photo shows, where there is only one.
 "difficult" are the polygons that were traced to a real border: gaps, verges, single cars, whole roofs, thin things.
 """

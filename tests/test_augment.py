@@ -78,7 +78,7 @@ def test_photos_are_as_they_were_and_given_labels_too(made, dataset, small_town)
 
 
 @torch.no_grad()
-def test_mapped_labels_are_those_of_the_photos_own_colours(made, dataset, fast_pipeline):
+def test_mapped_labels_are_those_of_the_photos_own_colors(made, dataset, fast_pipeline):
     train, model = fast_pipeline.datamanager.train_dataset, fast_pipeline.model
     mapped = items_of(dataset, "photo", "mapped")
     assert len(mapped) == 12

@@ -135,8 +135,8 @@ PHOTOS = {
         image("labels/p05.png", np.dstack([label_array(5)] * 2)),
         "p05.png is a PNG image of mode LA: labels must be PNGs of 8 bits a channel",
     ),
-    "label as JPEG": (lossy("labels/p04.jpg"), "p04.jpg is a JPEG: its compression blurs the colours"),
-    "label is a renamed JPEG": (lossy("labels/p05.png"), "p05.png is a JPEG: its compression blurs the colours"),
+    "label as JPEG": (lossy("labels/p04.jpg"), "p04.jpg is a JPEG: its compression blurs the colors"),
+    "label is a renamed JPEG": (lossy("labels/p05.png"), "p05.png is a JPEG: its compression blurs the colors"),
     "label of other size": (
         image("labels/p05.png", label_array(0, size=(6, 4))),
         "p05.png is 6 x 4 pixels, its photo 12 x 8: .*nearest neighbour",
@@ -146,9 +146,9 @@ PHOTOS = {
         text("labels/p05.json", labelme("Road")),
         "The photo p05 has two labels, .*p05.json and .*p05.png",
     ),
-    "unknown colour": (
+    "unknown color": (
         each(remove("labels/p00.png"), image("labels/p05.png", ALMOST)),
-        r"p05.png: 3 pixels, the first at row 2, column 3, hold the colour \(71, 70, 70\), which in RGB order is none",
+        r"p05.png: 3 pixels, the first at row 2, column 3, hold the color \(71, 70, 70\), which in RGB order is none",
     ),
     "unknown index": (
         image("labels/p05.png", label_array(5) + 3),
@@ -157,9 +157,9 @@ PHOTOS = {
     "unknown class name": (text("labels/p03.json", labelme("Raod")), r"p03.json.*'?Raod'?.*Road"),
     "label JSON cut off": (text("labels/p03.json", labelme("Road")[:40]), "Cannot read .*p03.json"),
     "label JSON of nothing known": (text("labels/p03.json", "{}"), "p03.json"),
-    "index and colour labels": (
+    "index and color labels": (
         image("labels/p05.png", COLORED),
-        "p00.png has one channel .*p05.png has colours: all label files of a scene must be of one kind",
+        "p00.png has one channel .*p05.png has colors: all label files of a scene must be of one kind",
     ),
     "no labels": (remove("labels"), "No photo is labelled: looked for .* in .*labels"),
     "nothing labelled in them": (
@@ -175,16 +175,16 @@ PHOTOS = {
     "classes.json cut off": (cut("classes.json"), "Cannot read the class table .*classes.json"),
     "no classes": (classes([]), "classes.json: The class table has no classes: name at least one"),
     "classes as a mapping": (text("classes.json", '{"Road": 1}'), "classes.json: No list of classes in it; expected"),
-    "same colour twice": (
+    "same color twice": (
         classes([entry("A"), entry("B", (1, 2, 3)), entry("C")]),
-        r"Classes 0 \('A'\) and 2 \('C'\) have the same colour \(0, 0, 0\)",
+        r"Classes 0 \('A'\) and 2 \('C'\) have the same color \(0, 0, 0\)",
     ),
     "same name twice": (classes([entry("A"), entry("A", (1, 2, 3))]), "have the same name 'A'"),
     "256 classes": (
         classes([entry(f"c{index}", (index, index, 0)) for index in range(256)]),
         "The class table has 256 classes; 8-bit labels allow 255",
     ),
-    "colour of two numbers": (classes([entry("A", (0, 0))]), r"Class 'A' has the colour \(0, 0\)"),
+    "color of two numbers": (classes([entry("A", (0, 0))]), r"Class 'A' has the color \(0, 0\)"),
     "class without name": (classes([entry(" ")]), "where a class name .text. is expected"),
     "ignore_index no byte": (classes([entry("A")], ignore_index=300), "ignore_index is 300; expected a whole number"),
     "no classes.json": (remove("classes.json"), "hold class indices, which do not tell what the classes are"),

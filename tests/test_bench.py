@@ -100,8 +100,8 @@ def test_tables_and_figure(bench, results):
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) > 40
     assert min(Image.open(bench.figure).size) > 1000
-    for colour in ("#8a929e", "#1f5fa8", "#c8453c", "#e3a08f", "#c99a2e", "#2f8f6b"):  # of variants, and of what grows
-        assert pixels_of(bench.figure, colour) > 100
+    for color in ("#8a929e", "#1f5fa8", "#c8453c", "#e3a08f", "#c99a2e", "#2f8f6b"):  # of variants, and of what grows
+        assert pixels_of(bench.figure, color) > 100
 
 
 def test_another_bench_stands_beside_it(bench, results, tmp_path):

@@ -94,7 +94,7 @@ def test_quick_depth_error_is_the_median_over_some_pixels(session, small_town):
 
 
 def test_a_strided_map_is_the_whole_map_at_these_pixels(session, monkeypatch):
-    monkeypatch.setattr(session.model, "colour_context", None)  # it looks at the pixels around
+    monkeypatch.setattr(session.model, "color_context", None)  # it looks at the pixels around
     camera = session.test_camera(40)
     whole, part = session.render_labels(camera), session.render_labels(camera, stride=8)
     assert whole.shape == (40, 40) and session.model.stage is Stage.SEMANTIC

@@ -86,7 +86,7 @@ def test_second_tree_of_palette_mode_pngs(tmp_path):
 
 
 @pytest.mark.parametrize("order", ["rgb", "bgr"])
-def test_colour_labels_find_their_palette(tmp_path, order):
+def test_color_labels_find_their_palette(tmp_path, order):
     write_tree(tmp_path, labelled=(), classes_file=False)
     shutil.rmtree(tmp_path / "test" / "label")
     table = PALETTES["carla-mvs-20"]

@@ -17,7 +17,7 @@ from nerfseg_ns.dataparsers.carla_mvs import CarlaMVSDataParserConfig
 from nerfseg_ns.dataparsers.detect import CARLA_MVS, GOOGLE_EARTH, LABELLED_PHOTOS, detect_dataparser
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
-from nerfseg_ns.pictures.label_colours import blend_labels
+from nerfseg_ns.pictures.label_colors import blend_labels
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.make import make_town
 

@@ -47,16 +47,16 @@ SIDE = 40
 """Of the photos here, pixels: not a multiple of what the networks halve."""
 
 
-def colour_coded(seed: int, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """A photo of blocks in their class's colour with a little noise, and its labels."""
+def color_coded(seed: int, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """A photo of blocks in their class's color with a little noise, and its labels."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, classes, (5, 5), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
-    colours = np.array([(220, 40, 40), (40, 220, 40), (40, 40, 220)])[labels] + random.integers(-9, 10, (SIDE, SIDE, 1))
-    return colours.astype(np.uint8), labels
+    colors = np.array([(220, 40, 40), (40, 220, 40), (40, 40, 220)])[labels] + random.integers(-9, 10, (SIDE, SIDE, 1))
+    return colors.astype(np.uint8), labels
 
 
 def photo_of(seed: int) -> TrainingPhoto:
-    image, labels = colour_coded(seed)
+    image, labels = color_coded(seed)
     return TrainingPhoto(torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(labels))
 
 
@@ -65,7 +65,7 @@ def scene(tmp_path) -> Path:
     """Six training photos, four of them labelled, whose truth is known, and a labelled test view."""
     for split, seeds in (("train", range(6)), ("validation", (6,)), ("test", (7,))):
         for seed in seeds:
-            image, labels = colour_coded(seed)
+            image, labels = color_coded(seed)
             stem = write_view(tmp_path / "scene" / split, seed, image)
             if split == "test" or seed < 4:
                 save_image(tmp_path / "scene" / split / "label" / f"{stem}.png", labels)
@@ -133,13 +133,13 @@ def test_channel_attention_is_equations_3_and_4():
 
 def test_augmentation_moves_labels_with_the_image():
     torch.manual_seed(0)
-    augment = Augmentation(replace(CNNConfig(), vertical_flip=True, colour_jitter=0.0), (48, 32))
+    augment = Augmentation(replace(CNNConfig(), vertical_flip=True, color_jitter=0.0), (48, 32))
     for seed in range(20):
         image, labels = augment(photo_of(seed))
         assert image.shape == (3, 48, 32) and labels.shape == (48, 32) and labels.dtype == torch.uint8
         known = labels != IGNORE_INDEX
         assert 0.1 < known.float().mean() < 1  # the photo is lower than the crop
-        # at borders colours are interpolated and labels are not
+        # at borders colors are interpolated and labels are not
         values = labels[None].float()
         inside = F.max_pool2d(values, 5, 1, 2) == -F.max_pool2d(-values, 5, 1, 2)
         sure = known & inside[0]
@@ -208,8 +208,8 @@ def test_learning_rate():
 
 
 def test_large_photos_are_seen_through_windows():
-    class Colour(torch.nn.Module):
-        """Its logits are the colours, so that windows must not show."""
+    class Color(torch.nn.Module):
+        """Its logits are the colors, so that windows must not show."""
 
         def forward(self, images):
             assert images.shape[-2:] == (32, 48)
@@ -217,7 +217,7 @@ def test_large_photos_are_seen_through_windows():
 
     image = torch.randint(0, 256, (3, 50, 131), dtype=torch.uint8)
     expected = ((image.float() / 255 - 0.5) / 0.25).softmax(dim=0)
-    torch.testing.assert_close(probabilities(Colour(), image, (32, 48)), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(probabilities(Color(), image, (32, 48)), expected, atol=1e-5, rtol=0)
 
 
 def test_maps_of_low_confidence_are_ignored(scene, tmp_path):
@@ -261,7 +261,7 @@ def test_a_trivial_scene_is_learnt(scene, name):
     prediction = method.predict("test", 0)["observed"]
     assert prediction.labels.shape == (SIDE, SIDE) and prediction.labels.dtype == np.uint8
     assert (prediction.confidence > 0).all() and (prediction.confidence <= 1).all()
-    assert (prediction.labels == colour_coded(7)[1]).mean() > 0.7  # of three classes
+    assert (prediction.labels == color_coded(7)[1]).mean() > 0.7  # of three classes
     facts = method.facts()
     assert 1 <= facts["epochs"] <= 30 and facts["held_out_miou"] > 0.35
     assert facts["parameters"] == sum(w.numel() for w in build_network(name, 3, SMALL).parameters())

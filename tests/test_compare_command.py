@@ -56,14 +56,14 @@ def test_scores_are_those_of_the_pictures_that_are_kept(compared, small_town):
     truths = {path.stem: np.asarray(Image.open(path)) for path in (small_town / "test/label").iterdir()}
     for method in SHOWN:
         result = results_of(folder)[f"{method}-seed-0"]
-        for colour in METHODS[method].colours:
+        for color in METHODS[method].colors:
             matrix = np.zeros((len(names), len(names)), int)
             for stem, truth in truths.items():
-                predicted = np.asarray(Image.open(folder.root / f"town/{method}-seed-0/{colour}/{stem}.png"))
+                predicted = np.asarray(Image.open(folder.root / f"town/{method}-seed-0/{color}/{stem}.png"))
                 np.add.at(matrix, (truth[truth != 255], predicted[truth != 255]), 1)
-            assert result["confusion"][colour] == matrix.tolist()
+            assert result["confusion"][color] == matrix.tolist()
             for name, value in segmentation_scores(torch.from_numpy(matrix), names).items():
-                assert result["scores"][f"{colour}/{name}"] == pytest.approx(value)
+                assert result["scores"][f"{color}/{name}"] == pytest.approx(value)
         assert 0 <= result["scores"]["propagated/miou"] <= 1 and result["labelled"] == 4
 
 
@@ -88,22 +88,22 @@ def test_tables_agree_with_the_results(compared):
     text = folder.tables.read_text()
     with folder.values.open() as file:
         rows = list(csv.DictReader(file))
-    assert [(row["method"], row["colour"]) for row in rows] == [
-        (method, colour) for method in SHOWN for colour in METHODS[method].colours
+    assert [(row["method"], row["color"]) for row in rows] == [
+        (method, color) for method in SHOWN for color in METHODS[method].colors
     ]
     for row in rows:
         scores = results[f"{row['method']}-seed-0"]["scores"]
-        miou = scores[f"{row['colour']}/miou"]
+        miou = scores[f"{row['color']}/miou"]
         assert float(row["miou"]) == miou
         (line,) = [line for line in text.split("## Other")[0].splitlines() if _starts(line, row)]
         assert line.split("|")[3].strip().strip("*") == f"{100 * miou:.1f}"
     assert "--implicit-steps 40 --semantic-steps 30 --cnn-epochs 2" in text and "nerfstudio 1.1.5" in text
-    assert min(pixels_of(folder.figure, colour) for colour in ("#1f5fa8", "#d98c1f")) > 300  # bars of both colours
+    assert min(pixels_of(folder.figure, color) for color in ("#1f5fa8", "#d98c1f")) > 300  # bars of both colors
     assert np.asarray(Image.open(folder.sheet("town"))).shape[1] > 5 * 190
 
 
 def _starts(line: str, row: dict[str, str]) -> bool:
-    return line.startswith(f"| {METHODS[row['method']].title} | {row['colour']} |")
+    return line.startswith(f"| {METHODS[row['method']].title} | {row['color']} |")
 
 
 def test_it_goes_on_where_it_stopped_and_tells_of_what_fails(compared, small_town, capsys):

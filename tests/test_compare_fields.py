@@ -102,7 +102,7 @@ def require_predictions(method) -> None:
     unlabelled = next(view for view in range(len(scene.train)) if view not in scene.labelled_views)
     for split, view in (("test", scene.test_views[0]), ("train", unlabelled)):
         predictions = method.predict(split, view)
-        assert set(predictions) == set(info.colours)
+        assert set(predictions) == set(info.colors)
         for prediction in predictions.values():
             size = scene.read(split, view).image.shape[:2]
             assert prediction.labels.shape == prediction.confidence.shape == size
@@ -139,7 +139,7 @@ def test_rows_without_r_or_c_have_no_such_modules(name, trained):
     for level in levels:
         convolves = [not isinstance(module, nn.Identity) for module in level.ray_convolutions]
         assert convolves == [info.ray_convolution] * len(convolves)
-        assert [level.colour_radiance is not None, level.c2s is not None] == [info.colour_radiance] * 2
+        assert [level.color_radiance is not None, level.c2s is not None] == [info.color_radiance] * 2
 
 
 @pytest.mark.parametrize("name", RADIANCE)
@@ -193,7 +193,7 @@ def test_joint_batches_hold_any_pixels_and_labelled_ones(name, trained, scene):
     labelled = batch["semantics"][:, 0] != IGNORE_INDEX
     assert labelled[-round(share * count) :].all() and not labelled.all()
     assert set(rays.camera_indices[:, 0].tolist()) > set(scene.labelled_views)
-    for ray in range(0, count, 7):  # colours and labels are those of the pixels that the rays go through
+    for ray in range(0, count, 7):  # colors and labels are those of the pixels that the rays go through
         view, row, column = batch["indices"][ray].tolist()
         photo = scene.read("train", view)
         assert batch["semantics"][ray, 0] == photo.labels[row, column]
@@ -201,7 +201,7 @@ def test_joint_batches_hold_any_pixels_and_labelled_ones(name, trained, scene):
 
 
 @pytest.mark.parametrize("name", JOINT)
-def test_joint_colours_and_labels_reach_the_density(name, trained):
+def test_joint_colors_and_labels_reach_the_density(name, trained):
     session = trained(name).session
     pipeline = session.trainer.pipeline.train()
     density = [value for key, value in pipeline.model.geometry.named_parameters() if "density" in key]

@@ -34,20 +34,20 @@ CONFIDENCE = {"rendered": 0.4, "observed": 0.8}
 
 
 class Guesser(ComparedMethod):
-    """Says of every pixel what depends on the view and the colour alone."""
+    """Says of every pixel what depends on the view and the color alone."""
 
     def train(self) -> None:
         pass
 
     def predict(self, split: str, view: int) -> dict[str, Prediction]:
         return {
-            colour: Prediction(guess(split, view, colour), np.full((HEIGHT, WIDTH), CONFIDENCE[colour], np.float32))
-            for colour in self.job.info.colours
+            color: Prediction(guess(split, view, color), np.full((HEIGHT, WIDTH), CONFIDENCE[color], np.float32))
+            for color in self.job.info.colors
         }
 
 
-def guess(split: str, view: int, colour: str) -> np.ndarray:
-    seed = [ord(letter) for letter in f"{split}{view}{colour}"]
+def guess(split: str, view: int, color: str) -> np.ndarray:
+    seed = [ord(letter) for letter in f"{split}{view}{color}"]
     return np.random.default_rng(seed).integers(0, 3, (HEIGHT, WIDTH)).astype(np.uint8)
 
 
@@ -71,19 +71,19 @@ def files_in(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
 
 
-def test_views_are_scored_by_colour_and_kept(tmp_path):
+def test_views_are_scored_by_color_and_kept(tmp_path):
     scene = with_truth(write_tree(tmp_path / "tree"))  # four training views, 0 and 2 labelled; test views 6 and 7
     found = examine(scene, tmp_path / "job")
-    for colour in ("rendered", "observed"):
-        views = [(guess("test", view, colour), label_array(6 + view)) for view in range(2)]
-        assert found["scores"][f"{colour}/total_accuracy"] == pytest.approx(slow_accuracy(views))
-        assert found["scores"][f"{colour}/calibration_error"] == pytest.approx(
-            abs(slow_accuracy(views) - CONFIDENCE[colour]), abs=1e-6
+    for color in ("rendered", "observed"):
+        views = [(guess("test", view, color), label_array(6 + view)) for view in range(2)]
+        assert found["scores"][f"{color}/total_accuracy"] == pytest.approx(slow_accuracy(views))
+        assert found["scores"][f"{color}/calibration_error"] == pytest.approx(
+            abs(slow_accuracy(views) - CONFIDENCE[color]), abs=1e-6
         )
-        assert np.array(found["confusion"][colour]).sum() == 2 * HEIGHT * WIDTH
+        assert np.array(found["confusion"][color]).sum() == 2 * HEIGHT * WIDTH
     views = [(guess("train", view, "observed"), label_array(view)) for view in (1, 3)]
     assert found["scores"]["propagated/total_accuracy"] == pytest.approx(slow_accuracy(views))
-    assert found["propagated_colour"] == "observed" and found["predict_seconds"] > 0
+    assert found["propagated_color"] == "observed" and found["predict_seconds"] > 0
     stems = {"observed": ("0006", "0007"), "rendered": ("0006", "0007"), "unlabelled": ("0001", "0003")}
     assert files_in(tmp_path / "job") == [
         f"{place}/{stem}{end}.png" for place in stems for stem in stems[place] for end in ("-confidence", "")
@@ -103,22 +103,22 @@ def test_photos_of_unknown_truth_are_mapped_where_that_is_asked_for(tmp_path):
     assert not (tmp_path / "not-asked/unlabelled").exists()
 
 
-def test_a_method_without_photos_labels_training_photos_by_the_rendered_colour(tmp_path):
+def test_a_method_without_photos_labels_training_photos_by_the_rendered_color(tmp_path):
     found = examine(with_truth(write_tree(tmp_path / "tree")), tmp_path / "job", method="transfer")
     views = [(guess("train", view, "rendered"), label_array(view)) for view in (1, 3)]
-    assert found["propagated_colour"] == "rendered" and list(found["confusion"]) == ["rendered", "propagated"]
+    assert found["propagated_color"] == "rendered" and list(found["confusion"]) == ["rendered", "propagated"]
     assert found["scores"]["propagated/total_accuracy"] == pytest.approx(slow_accuracy(views))
 
 
 # Tables
 
 
-def row(scene: str, method: str, colour: str, seed: int, miou: float, labels: int = 0, **scores: float) -> Row:
-    return Row(scene, method, colour, seed, labels, labels or 4, {"miou": miou, **scores})
+def row(scene: str, method: str, color: str, seed: int, miou: float, labels: int = 0, **scores: float) -> Row:
+    return Row(scene, method, color, seed, labels, labels or 4, {"miou": miou, **scores})
 
 
 def table_after(text: str, title: str) -> dict[tuple[str, str], dict[str, str]]:
-    """Cells of the table below a title, by method and colour, then by column."""
+    """Cells of the table below a title, by method and color, then by column."""
     lines = [line for line in text.split(f"## {title}")[1].split("\n##")[0].splitlines() if line.startswith("|")]
     header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return {(cells[0], cells[1]): dict(zip(header[2:], cells[2:])) for cells in rows}
@@ -204,7 +204,7 @@ def test_values_come_back_from_csv():
     found = list(csv.DictReader(StringIO(values(Comparison(ROWS, METHODS_SHOWN, ["a", "b"], [0], 2)))))
     assert len(found) == len(ROWS)
     for line, expected in zip(found, ROWS):
-        assert (line["scene"], line["method"], line["colour"]) == (expected.scene, expected.method, expected.colour)
+        assert (line["scene"], line["method"], line["color"]) == (expected.scene, expected.method, expected.color)
         assert {name: float(line[name]) for name in expected.scores} == expected.scores
         assert all(line[name] == "" for name in ("propagated_miou", "train_seconds") if name not in expected.scores)
 
@@ -212,17 +212,17 @@ def test_values_come_back_from_csv():
 @pytest.mark.parametrize("labels", [[0], [0, 2, 1]])
 def test_figure_shows_every_method(labels, tmp_path):
     rows = [
-        row("a", method, colour, seed, 0.3 + 0.01 * seed, count)
+        row("a", method, color, seed, 0.3 + 0.01 * seed, count)
         for method in METHODS
-        for colour in METHODS[method].colours
+        for color in METHODS[method].colors
         for seed in (0, 1)
         for count in labels
     ]
     draw(Comparison(rows, tuple(METHODS), ["a"], labels, 2), tmp_path / "figure.png")
     picture = np.asarray(Image.open(tmp_path / "figure.png"))
     assert picture.shape[0] > (1400 if len(labels) > 1 else 700)
-    for colour in ("#1f5fa8", "#d98c1f"):  # bars of both colours
-        assert pixels_of(tmp_path / "figure.png", colour) > 5000
+    for color in ("#1f5fa8", "#d98c1f"):  # bars of both colors
+        assert pixels_of(tmp_path / "figure.png", color) > 5000
 
 
 # From the jobs' folders
@@ -247,8 +247,8 @@ def test_finished_jobs_become_rows_and_a_sheet(tmp_path):
     for job in finished:
         write_result(folder, job)
     comparison = gather(folder, jobs, config)
-    keys = [(row.method, row.colour, row.seed) for row in comparison.rows]
-    fast = [("fast", colour, seed) for seed in (0, 1) for colour in ("rendered", "observed")]
+    keys = [(row.method, row.color, row.seed) for row in comparison.rows]
+    fast = [("fast", color, seed) for seed in (0, 1) for color in ("rendered", "observed")]
     assert keys == [("unet", "observed", 0), *fast]
     result = folder.result(finished[1])
     first = comparison.rows[1]

@@ -205,9 +205,9 @@ def test_every_labelled_pixel_is_kept_by_one_process(seen, small_town):
 
 
 def rays_of(kept) -> list:
-    """Colour and label of each ray, as bytes."""
-    colours = (kept.observed * 255).round().int()
-    return list(map(tuple, torch.cat([colours, kept.labels[:, None].int()], dim=1).tolist()))
+    """Color and label of each ray, as bytes."""
+    colors = (kept.observed * 255).round().int()
+    return list(map(tuple, torch.cat([colors, kept.labels[:, None].int()], dim=1).tolist()))
 
 
 def test_pixels_drawn_anew_belong_to_one_process_too(seen):

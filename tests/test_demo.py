@@ -118,9 +118,9 @@ def test_label_maps_are_lossless(demo):
     assert len(files) == FRAMES + TOWN.test_views
     for path in files:
         image = Image.open(path)
-        indices, colours = np.array(image), np.array(image.convert("RGB"))
+        indices, colors = np.array(image), np.array(image.convert("RGB"))
         assert indices.max() < len(table)
-        assert (colours == table.color_array[indices]).all()
+        assert (colors == table.color_array[indices]).all()
 
 
 def test_camera_path_is_nerfstudios(demo):

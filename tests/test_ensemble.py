@@ -34,9 +34,9 @@ def test_a_stage_has_as_many_members_as_heads():
 
 
 def test_logits_of_a_single_head_are_its_members():
-    stage, level, colour = make(1).eval(), rendered_levels(rays=7)[-1], torch.rand(7, 3)
-    alone = stage.members[0].classify(*stage.render_features(level), colour)
-    assert torch.equal(stage.classify(*stage.render_features(level), colour), alone)
+    stage, level, color = make(1).eval(), rendered_levels(rays=7)[-1], torch.rand(7, 3)
+    alone = stage.members[0].classify(*stage.render_features(level), color)
+    assert torch.equal(stage.classify(*stage.render_features(level), color), alone)
 
 
 def test_checkpoints_of_version_0_1_have_no_member_where_there_is_one_head():
@@ -50,29 +50,29 @@ def test_checkpoints_of_version_0_1_have_no_member_where_there_is_one_head():
 
 
 def test_probabilities_are_the_members_mean():
-    stage, level, colour = make(3).eval(), rendered_levels(rays=7)[-1], torch.rand(7, 3)
+    stage, level, color = make(3).eval(), rendered_levels(rays=7)[-1], torch.rand(7, 3)
     features, transmittances = stage.render_features(level)
-    found = stage.classify(features, transmittances, colour)
+    found = stage.classify(features, transmittances, color)
     expected = torch.zeros(7, 5)
     for member in stage.members:
         for ray in range(7):
-            logits = member.classify(member.render_features(level.segments), transmittances, colour)[ray]
+            logits = member.classify(member.render_features(level.segments), transmittances, color)[ray]
             expected[ray] += logits.exp() / logits.exp().sum() / 3
     assert torch.allclose(found.exp(), expected, atol=1e-6)
     assert len({float(member.levels[0].seg_mlps[0].remap.weight[0, 0]) for member in stage.members}) == 3
 
 
 def test_each_ray_teaches_one_member():
-    stage, levels, colour = make(3).eval(), rendered_levels(rays=7), torch.rand(7, 3)
-    found = stage.get_logits(stage.choose_samples(levels), colour)
+    stage, levels, color = make(3).eval(), rendered_levels(rays=7), torch.rand(7, 3)
+    found = stage.get_logits(stage.choose_samples(levels), color)
     shares = [[0, 3, 6], [1, 4], [2, 5]]
     for member, rays in zip(stage.members, shares, strict=True):
-        alone = member.get_logits(rays_of(levels, rays), colour[rays])
+        alone = member.get_logits(rays_of(levels, rays), color[rays])
         for key in found:
             for whole, part in zip(found[key], alone[key], strict=True):
                 assert torch.allclose(whole[rays], part, atol=1e-6)
     labels = torch.tensor([0, IGNORE_INDEX, 2, 3, IGNORE_INDEX, 3, 4])
-    sum(losses_of(stage, levels, colour, labels).values()).backward()
+    sum(losses_of(stage, levels, color, labels).values()).backward()
     learns = [any(p.grad is not None and p.grad.abs().max() > 0 for p in m.parameters()) for m in stage.members]
     assert learns == [True, False, True]
 

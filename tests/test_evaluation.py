@@ -164,7 +164,7 @@ def test_scores_of_ns_eval_are_those_of_the_rendered_label_images(test_results, 
 
 
 @torch.no_grad()
-def test_observed_scores_are_those_with_the_photos_colours(test_results, fast_pipeline, small_town):
+def test_observed_scores_are_those_with_the_photos_colors(test_results, fast_pipeline, small_town):
     names = ClassTable.load(small_town / "classes.json").names
     model, predicted = fast_pipeline.model.eval(), []
     for camera, batch in views_of(fast_pipeline):
@@ -179,13 +179,13 @@ def test_observed_scores_are_those_with_the_photos_colours(test_results, fast_pi
     assert found == pytest.approx(expected, abs=2e-4)  # single rays may tip over where chunks are cut otherwise
 
 
-def test_observed_colours_differ_from_rendered_ones(test_results):
+def test_observed_colors_differ_from_rendered_ones(test_results):
     results = strict_json(test_results)["results"]
     assert any(results[key] != results[f"observed/{key}"] for key in SUMMARY)
 
 
 @torch.no_grad()
-def test_classifying_with_the_rendered_colour_gives_the_rendered_logits(fast_pipeline):
+def test_classifying_with_the_rendered_color_gives_the_rendered_logits(fast_pipeline):
     model = fast_pipeline.model.eval()
     camera, _ = views_of(fast_pipeline)[0]
     with model.keeping_ray_features():
@@ -222,7 +222,7 @@ def test_psnr_is_the_mean_over_the_views(test_results, rendered_views, small_tow
     assert strict_json(test_results)["results"]["psnr"] == pytest.approx(np.mean(values), abs=0.02)
 
 
-def test_before_the_labels_only_colours_are_scored(small_town, make_trainer):
+def test_before_the_labels_only_colors_are_scored(small_town, make_trainer):
     metrics = make_trainer(small_town, 5, 5).pipeline.get_average_eval_image_metrics(get_std=True)
     assert {key for key in metrics if not key.endswith("_std")} == {"psnr", "ssim", *OF_NERFSTUDIO}
     assert all(math.isfinite(value) for value in metrics.values())
@@ -238,7 +238,7 @@ def test_a_single_test_view_gives_numbers_too(tmp_path, make_trainer, step_train
     json.dumps(metrics, allow_nan=False)
 
 
-def test_views_without_labels_are_rendered_and_scored_by_colour_alone(small_town, tmp_path, make_trainer, step_trainer):
+def test_views_without_labels_are_rendered_and_scored_by_color_alone(small_town, tmp_path, make_trainer, step_trainer):
     """Own photos: labels are on training views only."""
     import shutil
 

@@ -21,7 +21,7 @@ from nerfseg_ns.eye.eye import Eye, make_eye
 from nerfseg_ns.eye.pyramid import Pyramid
 from nerfseg_ns.eye.refine import guided_filter, window_mean
 from nerfseg_ns.eye.skill import find_skill
-from nerfseg_ns.eye.training_crops import CROP, TrainingCrops
+from nerfseg_ns.eye.training_patches import PATCH, TrainingPatches
 from nerfseg_ns.eye.training_pixels import SeenPixels, choose_pixels
 from nerfseg_ns.eye.turns import TURNS, turn, turn_back
 from nerfseg_ns.labels.classes import IGNORE_INDEX
@@ -36,10 +36,10 @@ def stripes(height=96, width=128):
     rows, columns = np.mgrid[:height, :width]
     labels = (columns * 3 // width).astype(np.uint8)
     checks = ((rows // 4 + columns // 4) % 2)[..., None]
-    colours = np.array([[0.2, 0.5, 0.2], [0.6, 0.6, 0.6], [0.7, 0.3, 0.2]])[labels]
-    colours = colours + 0.15 * checks * (labels == 1)[..., None]
+    colors = np.array([[0.2, 0.5, 0.2], [0.6, 0.6, 0.6], [0.7, 0.3, 0.2]])[labels]
+    colors = colors + 0.15 * checks * (labels == 1)[..., None]
     labels = np.where(np.abs(columns % (width // 3) - width // 6) > width // 6 - 3, IGNORE_INDEX, labels)
-    return torch.from_numpy(colours).float().clamp(0, 1), torch.from_numpy(labels.astype(np.uint8))
+    return torch.from_numpy(colors).float().clamp(0, 1), torch.from_numpy(labels.astype(np.uint8))
 
 
 @pytest.fixture(scope="module")
@@ -162,15 +162,15 @@ def test_chosen_pixels_are_of_every_class_and_never_unlabelled():
 
 
 def test_pixels_keep_their_class_in_turned_and_scaled_copies():
-    """The backbone is replaced by the colours themselves, of which the first one is the class."""
+    """The backbone is replaced by the colors themselves, of which the first one is the class."""
 
-    class Colours:
+    class Colors:
         network, stride, channels, mean, std = staticmethod(lambda image: [image]), 1, (3,), (0, 0, 0), (1, 1, 1)
 
     labels = torch.tensor([[0, 0, 1], [2, 2, 1]], dtype=torch.uint8).repeat_interleave(8, 0).repeat_interleave(8, 1)
     image = labels[None].expand(3, -1, -1) / 4.0
     generator = torch.Generator().manual_seed(0)
-    copies = list(see_copies(Colours, EyeConfig(copies=16, max_scale=2.0), image, labels, generator))
+    copies = list(see_copies(Colors, EyeConfig(copies=16, max_scale=2.0), image, labels, generator))
     assert len({copy.labels.shape for copy in copies}) > 8
     assert len(copies) == 16
     for copy in copies:  # other light changes all values of a copy alike: their order stays
@@ -222,11 +222,11 @@ def copy_of_places(height: int, width: int) -> SeenCopy:
 @pytest.mark.parametrize("size", [(320, 448), (96, 288)])
 def test_pieces_have_the_labels_of_their_places(size):
     copy = copy_of_places(*size)
-    crops = TrainingCrops([copy], 4, torch.Generator().manual_seed(0))
-    assert crops.classes == [0, 1, 2] and crops.weights[3] == 0
-    (fine, coarse), labels = crops.draw(12)
-    assert fine.shape == (12, 2, CROP // 2, CROP // 2) and coarse.shape == (12, 2, CROP // 32, CROP // 32)
-    assert labels.shape == (12, CROP // 2, CROP // 2) and len({tuple(piece[:, 0, 0].tolist()) for piece in fine}) > 1
+    patches = TrainingPatches([copy], 4, torch.Generator().manual_seed(0))
+    assert patches.classes == [0, 1, 2] and patches.weights[3] == 0
+    (fine, coarse), labels = patches.draw(12)
+    assert fine.shape == (12, 2, PATCH // 2, PATCH // 2) and coarse.shape == (12, 2, PATCH // 32, PATCH // 32)
+    assert labels.shape == (12, PATCH // 2, PATCH // 2) and len({tuple(piece[:, 0, 0].tolist()) for piece in fine}) > 1
     for piece, wide, found in zip(fine, coarse, labels):
         assert torch.equal(piece[:, 0, 0], 16 * wide[:, 0, 0])
         known = found != IGNORE_INDEX
@@ -239,7 +239,7 @@ def test_a_click_is_in_every_piece_that_it_is_in():
     for row, column in ((100, 100), (101, 100), (100, 101), (101, 101)):
         copy.labels[:] = IGNORE_INDEX
         copy.labels[row, column] = 2
-        _, labels = TrainingCrops([copy], 3, torch.Generator().manual_seed(0)).draw(4)
+        _, labels = TrainingPatches([copy], 3, torch.Generator().manual_seed(0)).draw(4)
         assert [(piece != IGNORE_INDEX).sum().item() for piece in labels] == [1] * 4
 
 
@@ -259,7 +259,7 @@ def test_pieces_show_rare_classes_as_often():
     copy = copy_of_places(320, 448)
     copy.labels[:] = 0
     copy.labels[100:102, 100:102] = 1
-    _, labels = TrainingCrops([copy], 2, torch.Generator().manual_seed(0)).draw(60)
+    _, labels = TrainingPatches([copy], 2, torch.Generator().manual_seed(0)).draw(60)
     shown = sum(bool((piece == 1).any()) for piece in labels)
     assert 25 < shown <= 60
 
@@ -296,7 +296,7 @@ def test_labels_of_one_part_leave_the_skill_open():
 
 
 def slow_guided_filter(values, guide, radius, epsilon):
-    """Window by window: a linear fit of the values to the colours, then the mean of the fits that see a pixel."""
+    """Window by window: a linear fit of the values to the colors, then the mean of the fits that see a pixel."""
     channels, height, width = values.shape
     total = torch.zeros_like(values)
 
@@ -306,12 +306,12 @@ def slow_guided_filter(values, guide, radius, epsilon):
     slopes, offsets = torch.zeros(height, width, 3, channels), torch.zeros(height, width, channels)
     for y, x in np.ndindex(height, width):
         rows, columns = window(y, x)
-        colours = guide[:, rows, columns].flatten(1).T
+        colors = guide[:, rows, columns].flatten(1).T
         wanted = values[:, rows, columns].flatten(1).T
-        centred = colours - colours.mean(0)
-        covariance = centred.T @ centred / len(colours) + epsilon * torch.eye(3)
-        slopes[y, x] = torch.linalg.solve(covariance, centred.T @ (wanted - wanted.mean(0)) / len(colours))
-        offsets[y, x] = wanted.mean(0) - colours.mean(0) @ slopes[y, x]
+        centred = colors - colors.mean(0)
+        covariance = centred.T @ centred / len(colors) + epsilon * torch.eye(3)
+        slopes[y, x] = torch.linalg.solve(covariance, centred.T @ (wanted - wanted.mean(0)) / len(colors))
+        offsets[y, x] = wanted.mean(0) - colors.mean(0) @ slopes[y, x]
     for y, x in np.ndindex(height, width):
         slope = slopes[window(y, x)].flatten(0, 1).mean(0)
         total[:, y, x] = guide[:, y, x] @ slope + offsets[window(y, x)].flatten(0, 1).mean(0)

@@ -222,8 +222,8 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path):
 # The palette
 
 
-def test_the_five_classes_are_known_by_all_their_colours(tmp_path: Path):
-    """Labels in the paper's five colours, R and B swapped as in its files: fewer of them may as well be Carla's."""
+def test_the_five_classes_are_known_by_all_their_colors(tmp_path: Path):
+    """Labels in the paper's five colors, R and B swapped as in its files: fewer of them may as well be Carla's."""
     scene = write_scene(tmp_path, labelled=())
     (scene / "classes.json").unlink()
     colors = np.array([(70, 70, 70), (35, 142, 107), (128, 64, 128), (160, 190, 110), (142, 0, 0)], np.uint8)

@@ -87,7 +87,7 @@ def test_stage_2_leaves_the_guidance_alone(small_town, make_trainer, step_traine
     assert same(before, snapshot(trainer.pipeline.model.guidance))
 
 
-def test_where_nothing_is_labelled_only_colours_are_learnt(small_town, make_trainer):
+def test_where_nothing_is_labelled_only_colors_are_learnt(small_town, make_trainer):
     pipeline = started(make_trainer(small_town, 4, 4, change=guided(0.01)))
     next(pipeline.datamanager.iter_train_image_dataloader)["semantics"].fill_(IGNORE_INDEX)
     _, losses, _ = pipeline.get_train_loss_dict(0)
@@ -122,7 +122,7 @@ def test_a_run_of_an_older_version_is_read_as_it_was(fast_run):
     """Its config.yml has no such options, and its model no such parts."""
     config = yaml.load(fast_run.read_text(), Loader=yaml.Loader)
     model = config.pipeline.model
-    del model.guidance, model.colour_context
+    del model.guidance, model.color_context
     read = yaml.load(yaml.dump(config), Loader=yaml.Loader).pipeline.model
-    assert read.guidance.weight == read.colour_context.weight == 0
+    assert read.guidance.weight == read.color_context.weight == 0
     assert read.semantics == model.semantics and read.geometry == model.geometry

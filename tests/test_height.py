@@ -195,7 +195,7 @@ def test_a_run_learns_heights_and_its_views_know_them(small_town, make_trainer, 
         weight * (0.9 * opinion.softmax(-1) + floor / classes).log()
         for weight, opinion in ((1.0, own), (2.0 * level.accumulation.clamp(0, 1), told))
     )
-    context = model.colour_context
+    context = model.color_context
     if context is not None:
         seen = context.classify(outputs["rgb"]).flatten(0, 1)
         product += context.config.weight * (0.9 * seen.softmax(-1) + floor / classes).log()

@@ -1,4 +1,4 @@
-"""The photos in memory: bytes, of which training gets the very colours that nerfstudio's float images have."""
+"""The photos in memory: bytes, of which training gets the very colors that nerfstudio's float images have."""
 
 import random
 from dataclasses import dataclass, field
@@ -93,7 +93,7 @@ KINDS = {
     "alpha in some photos": {"channels": (4, 3), "alpha_color": [1.0, 1.0, 1.0]},
     "alpha and different sizes": {"channels": (3, 4), "sizes": SIZES, "alpha_color": [0.1, 0.2, 0.3]},
     "masks": {"masks": True},
-    "masks and their colour": {"masks": True, "mask_color": (0.2, 0.4, 0.9)},
+    "masks and their color": {"masks": True, "mask_color": (0.2, 0.4, 0.9)},
     "masks and different sizes": {"masks": True, "sizes": SIZES, "mask_color": (1.0, 0.0, 1.0)},
 }
 
@@ -167,7 +167,7 @@ def test_stage_1_batches_are_nerfstudios_to_the_last_bit(scene, monkeypatch):
 
 
 @pytest.mark.parametrize("stage", list(Stage))
-def test_drawn_colours_and_labels_are_those_of_the_float_photos(scene, stage):
+def test_drawn_colors_and_labels_are_those_of_the_float_photos(scene, stage):
     seed()
     manager = config_of(scene).setup(device="cpu", test_mode="val")
     manager.set_stage(stage)
@@ -183,7 +183,7 @@ def test_whole_photos_are_the_float_photos(scene):
     dataset = LabelledDataset(scene)
     for index in range(len(dataset)):
         view = dataset.get_bytes(index)
-        assert torch.equal(dataset.colours(view["image"], view.get("mask")), dataset[index]["image"])
+        assert torch.equal(dataset.colors(view["image"], view.get("mask")), dataset[index]["image"])
 
 
 def test_every_intensity_and_alpha_is_exact(tmp_path):
@@ -191,7 +191,7 @@ def test_every_intensity_and_alpha_is_exact(tmp_path):
     dataset = LabelledDataset(make_scene(tmp_path, channels=(4,), alpha_color=[0.37, 0.0, 1.0]))
     pixels = torch.stack(torch.meshgrid(levels, levels, indexing="ij"), dim=-1)[..., [0, 0, 0, 1]]
     dataset.get_numpy_image = lambda index: pixels.numpy()
-    assert torch.equal(dataset.colours(pixels), dataset.get_image_float32(0))
+    assert torch.equal(dataset.colors(pixels), dataset.get_image_float32(0))
 
 
 @pytest.mark.parametrize("sizes", [ONE_SIZE, SIZES], ids=["one size", "different sizes"])

@@ -14,7 +14,7 @@ from nerfseg_ns.dataparsers.carla_mvs import CarlaMVSDataParserConfig
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.labels.coco import CocoLabel
-from nerfseg_ns.labels.colours import distinct_colors
+from nerfseg_ns.labels.colors import distinct_colors
 from nerfseg_ns.labels.find import find_labels, open_label
 from nerfseg_ns.labels.label_maps import count_pixels, resolve_labels
 from nerfseg_ns.labels.labelme import LabelMeLabel
@@ -185,7 +185,7 @@ def test_a_built_in_palette_gives_names_their_places(tmp_path):
     assert table == PALETTES["carla-newer"] and (labels == 1).all()
 
 
-# Names and colours
+# Names and colors
 
 
 def test_names_that_say_not_labelled(tmp_path):
@@ -228,7 +228,7 @@ def test_classes_of_a_labelmap_that_nobody_drew_need_no_place_in_the_table(tmp_p
     assert (read_all(tmp_path / "labels", ["a"])[1][0] == 1).all()
 
 
-def test_made_up_colours_are_told_apart():
+def test_made_up_colors_are_told_apart():
     from skimage.color import rgb2lab
 
     colors = distinct_colors(255)

@@ -175,22 +175,22 @@ def grey_indices(folder):
 @pytest.mark.parametrize(
     ("write", "message"),
     [
-        (voc({"Road": ROAD}, (1, 2, 3)), r"a.png: 2 pixels, the first at row 2, column 3, hold the colour \(1, 2, 3\)"),
+        (voc({"Road": ROAD}, (1, 2, 3)), r"a.png: 2 pixels, the first at row 2, column 3, hold the color \(1, 2, 3\)"),
         (voc({"Road": ROAD}, ROAD[::-1][:2] + (9,)), "labelmap.txt does not name. Export the labels again"),
         (
             voc({"Road": ROAD, "Rode": (1, 2, 3)}, (1, 2, 3)),
-            "a.png: the colour .* of 2 pixels .*'Rode'.* the closest is 'Road'",
+            "a.png: the color .* of 2 pixels .*'Rode'.* the closest is 'Road'",
         ),
         (
             voc({"Road": ROAD, "Path": ROAD}),
-            r"labelmap.txt: Classes 0 \('Road'\) and 1 \('Path'\) have the same colour",
+            r"labelmap.txt: Classes 0 \('Road'\) and 1 \('Path'\) have the same color",
         ),
         (voc({}, labelmap="Road:1,2\nB"), "labelmap.txt, line 1: 'Road:1,2' is not of the form name:red,green,blue"),
         (voc({}, labelmap="Road:::\n"), "line 1: 'Road:::' is not of the form"),
-        (voc({}, labelmap="Road:1,2,300::\n"), "'Road' has the colour .*0 to 255"),
+        (voc({}, labelmap="Road:1,2,300::\n"), "'Road' has the color .*0 to 255"),
         (without("labelmap.txt"), "SegmentationClass exists, but .*labelmap.txt is missing"),
         (without("SegmentationClass"), "labelmap.txt exists, but the label images"),
-        (grey_indices, r"96 pixels, .* hold the colour \(1, 1, 1\)"),
+        (grey_indices, r"96 pixels, .* hold the color \(1, 1, 1\)"),
     ],
 )
 def test_bad_voc_export(tmp_path, write, message):

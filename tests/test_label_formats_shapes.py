@@ -127,7 +127,7 @@ def test_masks_lie_at_their_own_offset_and_are_cut_to_the_photo(tmp_path):
 
 
 def test_files_of_older_programs(tmp_path):
-    """LabelMe 3 wrote neither shape_type nor mask, and colours; what is not needed is not looked at."""
+    """LabelMe 3 wrote neither shape_type nor mask, and colors; what is not needed is not looked at."""
     old = {"label": "Road", "points": [[0, 0], [3, 0], [3, 2], [0, 2]], "line_color": None, "fill_color": [255, 0, 0]}
     write_labelme(tmp_path / "a.json", [old], SIZE, imageData=None, version="3.16.7", lineColor=[0, 255, 0, 128])
     labels = open_label(tmp_path / "a.json", "a").read(TABLE)

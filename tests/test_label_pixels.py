@@ -59,8 +59,8 @@ def test_transparent_entries_of_a_palette_are_not_labelled(tmp_path, depth, opac
     assert np.array_equal(read(tmp_path / "a.png"), expected)
 
 
-def test_the_colour_of_a_transparent_entry_does_not_matter(tmp_path):
-    """An indexed export gives "transparent" any index, and the colour of any class."""
+def test_the_color_of_a_transparent_entry_does_not_matter(tmp_path):
+    """An indexed export gives "transparent" any index, and the color of any class."""
     palette = bytes(TABLE.color_array.ravel().tolist()) + bytes(TABLE.colors[0])
     write_png(tmp_path / "a.png", 8, 3, four(), PLTE=palette, tRNS=b"\xff\xff\xff\0")
     assert np.array_equal(read(tmp_path / "a.png"), np.where(four() == 3, IGNORE_INDEX, four()))
@@ -73,7 +73,7 @@ def test_the_transparent_grey_is_not_labelled(tmp_path):
     assert np.array_equal(read(tmp_path / "a.png"), np.where(four() % 3 == 0, IGNORE_INDEX, four() % 3))
 
 
-def test_the_transparent_colour_is_not_labelled(tmp_path):
+def test_the_transparent_color_is_not_labelled(tmp_path):
     colors = np.array([*TABLE.colors, (1, 2, 3)])
     write_png(tmp_path / "a.png", 8, 2, colors[four()].reshape(HEIGHT, -1), tRNS=struct.pack(">HHH", 1, 2, 3))
     assert np.array_equal(read(tmp_path / "a.png"), np.where(four() == 3, IGNORE_INDEX, four()))

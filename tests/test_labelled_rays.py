@@ -21,7 +21,7 @@ def kept_rays(trainer) -> RayCache:
     return rays
 
 
-def colours_and_labels(rays: CachedRays) -> list:
+def colors_and_labels(rays: CachedRays) -> list:
     """What tells the rays apart, in an order of its own."""
     return sorted(map(tuple, torch.cat([rays.observed, rays.labels[:, None].float()], dim=1).tolist()))
 
@@ -31,9 +31,9 @@ def labelled_pixels_of(dataset) -> list:
     found = []
     for view in range(len(dataset)):
         data = dataset[view]
-        for colour, label in zip(data["image"].flatten(0, 1), data["semantics"].flatten(), strict=True):
+        for color, label in zip(data["image"].flatten(0, 1), data["semantics"].flatten(), strict=True):
             if label != IGNORE_INDEX:
-                found.append((*colour.tolist(), float(label)))
+                found.append((*color.tolist(), float(label)))
     return sorted(found)
 
 
@@ -44,7 +44,7 @@ def test_every_labelled_pixel_is_kept_as_it_would_be_rendered(method, small_town
     step_trainer(trainer, range(4))
     rays, model, manager = kept_rays(trainer), trainer.pipeline.model, trainer.pipeline.datamanager
     assert len(rays) == rays.total == 4 * 48 * 48
-    assert colours_and_labels(rays.kept) == labelled_pixels_of(manager.train_dataset)
+    assert colors_and_labels(rays.kept) == labelled_pixels_of(manager.train_dataset)
 
     bundle, batch = manager.draw_train()
     torch.manual_seed(0)
@@ -87,7 +87,7 @@ def test_memory_is_bounded_and_rays_are_exchanged(small_town, make_trainer, step
         rays.draw(128)
     assert not torch.equal(rays.kept.observed[:first], before.observed[:first])
     truth = set(labelled_pixels_of(trainer.pipeline.datamanager.train_dataset))
-    assert set(colours_and_labels(rays.kept)) <= truth
+    assert set(colors_and_labels(rays.kept)) <= truth
 
 
 def test_draws_are_uniform_and_labelled(small_town, make_trainer, step_trainer):

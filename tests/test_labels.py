@@ -23,7 +23,7 @@ SIZE = (WIDTH, HEIGHT)
 
 
 def codes_of(*colors: tuple[int, int, int]) -> LabelColors:
-    """What a scene's files hold, from colours in the files' channel order."""
+    """What a scene's files hold, from colors in the files' channel order."""
     return LabelColors(np.array([red + 256 * green + 65536 * blue for red, green, blue in colors]), False)
 
 
@@ -64,14 +64,14 @@ def entry(name="A", color=(0, 0, 0)):
         ("{", "Cannot read the class table"),
         ("[]", "No list of classes"),
         ({"classes": []}, "no classes"),
-        ({"classes": ["A"]}, "Class 0 has no name or no colour"),
-        ({"classes": [{"name": "A"}]}, "Class 0 has no name or no colour"),
+        ({"classes": ["A"]}, "Class 0 has no name or no color"),
+        ({"classes": [{"name": "A"}]}, "Class 0 has no name or no color"),
         ({"classes": [entry(name=3)]}, "holds 3 where a class name"),
         ({"classes": [entry(color=(0, 0))]}, "three whole numbers"),
         ({"classes": [entry(color=(0, 0, 256))]}, "three whole numbers"),
         ({"classes": [entry(color=(0, 0, 0.5))]}, "three whole numbers"),
         ({"classes": [entry(), entry(color=(1, 1, 1))]}, "Classes 0 .* and 1 .* have the same name 'A'"),
-        ({"classes": [entry(), entry("B")]}, r"same colour \(0, 0, 0\)"),
+        ({"classes": [entry(), entry("B")]}, r"same color \(0, 0, 0\)"),
         (
             {"classes": [entry(str(k), (k % 256, k // 256, 0)) for k in range(256)]},
             "256 classes; 8-bit labels allow 255",
@@ -111,7 +111,7 @@ def test_a_whole_palette_is_found_in_either_order(name, order):
 @pytest.mark.parametrize(
     ("colors", "message"),
     [
-        ([(201, 2, 3), (90, 200, 7)], r"No built-in palette has any of the label files' colours \(\(201, 2, 3\)"),
+        ([(201, 2, 3), (90, 200, 7)], r"No built-in palette has any of the label files' colors \(\(201, 2, 3\)"),
         ([(0, 0, 0), (1, 1, 1), (2, 2, 2)], "hold class indices"),
         ([(0, 0, 0), (1, 0, 0), (2, 0, 0)], "hold class indices"),
         ([(70, 70, 70), (70, 130, 180)], "in RGB and in BGR"),
@@ -136,7 +136,7 @@ def test_unknown_palette_name():
 # RGB or BGR
 
 
-def test_rock_in_rgb_and_sky_in_bgr_are_told_apart_by_the_other_colours():
+def test_rock_in_rgb_and_sky_in_bgr_are_told_apart_by_the_other_colors():
     newer = PALETTES["carla-newer"]
     rock, road_line = (180, 130, 70), (157, 234, 50)
     assert decide_encoding(codes_of(rock, road_line), newer) == "rgb"
@@ -151,7 +151,7 @@ def test_rock_or_sky_alone_is_not_decided():
     assert decide_encoding(codes_of((180, 130, 70), (70, 70, 70)), PALETTES["carla-mvs-20"]) == "bgr"
 
 
-def test_order_does_not_matter_for_symmetric_colours():
+def test_order_does_not_matter_for_symmetric_colors():
     assert decide_encoding(codes_of((70, 70, 70), (128, 64, 128)), PALETTES["carla-newer"]) == "rgb"
 
 
@@ -188,7 +188,7 @@ def test_every_encoding_reads_the_same(tmp_path):
         assert read.dtype == np.uint8 and np.array_equal(read, labels), name
 
 
-def test_the_colour_lookup_against_a_search(tmp_path):
+def test_the_color_lookup_against_a_search(tmp_path):
     table = PALETTES["carla-newer"]
     labels = np.random.default_rng(0).integers(1, len(table), (HEIGHT, WIDTH))
     save_colors(tmp_path / "a.png", labels, table, "bgr")
@@ -255,7 +255,7 @@ def packed_colors(path):
     ("write", "message"),
     [
         (index_file, r"2 pixels, the first at row 4, column 7, hold the class index 9, but .* 3 classes \(0 to 2\)"),
-        (color_file, r"3 pixels, the first at row 3, column 5, hold the colour \(1, 2, 3\).* 1 other values are wrong"),
+        (color_file, r"3 pixels, the first at row 3, column 5, hold the color \(1, 2, 3\).* 1 other values are wrong"),
         (broken_file, "Cannot read the label image"),
         (lambda path: path.write_text("no image"), "Cannot read the label image"),
         (lambda path: save_image(path, label_array(0, size=(6, 4))), "is 6 x 4 pixels, its photo 12 x 8"),
@@ -287,14 +287,14 @@ def test_the_file_at_fault_is_named_among_good_ones(tmp_path):
 def test_kinds_do_not_mix(tmp_path):
     save_image(tmp_path / "a.png", label_array(0))
     save_colors(tmp_path / "b.png", label_array(0), TABLE)
-    with pytest.raises(UserError, match="a.png has one channel .*b.png has colours"):
+    with pytest.raises(UserError, match="a.png has one channel .*b.png has colors"):
         scan_labels([tmp_path / "a.png", tmp_path / "b.png"], [SIZE] * 2)
 
 
 def test_an_encoding_that_the_files_do_not_have(tmp_path):
     save_image(tmp_path / "a.png", np.full((HEIGHT, WIDTH), 70, np.uint8))
     TABLE.save(tmp_path / "classes.json")
-    with pytest.raises(UserError, match="one channel .* where colours in RGB are expected"):
+    with pytest.raises(UserError, match="one channel .* where colors in RGB are expected"):
         resolve_labels([PngLabel(tmp_path / "a.png")], [SIZE], tmp_path / "classes.json", encoding="rgb")
 
 

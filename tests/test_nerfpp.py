@@ -178,14 +178,14 @@ def test_a_level_is_the_explicit_sum_over_its_samples():
     inside = torch.zeros(7)
     for part, (network, samples) in enumerate(((level.foreground, foreground), (level.background, background))):
         density, features = network.get_density(samples)
-        colours = network.get_outputs(samples, features)[FieldHeadNames.RGB]
+        colors = network.get_outputs(samples, features)[FieldHeadNames.RGB]
         count = density.shape[1]
         for ray in range(7):
             for i in range(count):
                 last_of_all = part == 1 and i == count - 1
                 alpha = 1.0 if last_of_all else 1 - math.exp(-(density[ray, i, 0] * lengths[part][ray, i, 0]).item())
                 weight = passed[ray].item() * alpha
-                expected[ray] += weight * colours[ray, i]
+                expected[ray] += weight * colors[ray, i]
                 absorbed = 1 - passed[ray].item()
                 if absorbed < 0.5 <= absorbed + weight:  # the sample within which half of the light is gone
                     start, end = samples.frustums.starts[ray, i, 0], samples.frustums.ends[ray, i, 0]
@@ -225,7 +225,7 @@ def test_fine_level_samples_where_the_coarse_one_found_matter():
     assert inside.sum() > 30
 
 
-def test_both_levels_learn_from_the_colour():
+def test_both_levels_learn_from_the_color():
     torch.manual_seed(0)
     geometry = NeRFPPGeometryConfig(num_coarse_samples=6, num_importance_samples=8, networks=SMALL).setup()
     image = torch.rand(7, 3)

@@ -25,7 +25,7 @@ class Counting(NeRFPPField):
     def __init__(self, outside: bool = False, gain: float = 1.0) -> None:
         super().__init__(SMALL, InvertedSphere() if outside else None)
         self.gain = gain
-        self.density_positions, self.colours = [], 0
+        self.density_positions, self.colors = [], 0
 
     def get_density(self, ray_samples):
         positions = ray_samples.frustums.get_positions()
@@ -37,7 +37,7 @@ class Counting(NeRFPPField):
         return density * self.gain
 
     def get_outputs(self, ray_samples, density_embedding=None):
-        self.colours += ray_samples.frustums.starts.numel()
+        self.colors += ray_samples.frustums.starts.numel()
         return super().get_outputs(ray_samples, density_embedding)
 
     @property
@@ -45,7 +45,7 @@ class Counting(NeRFPPField):
         return sum(len(positions) for positions in self.density_positions)
 
     def forget(self) -> None:
-        self.density_positions, self.colours = [], 0
+        self.density_positions, self.colors = [], 0
 
 
 class Ground(Counting):
@@ -197,8 +197,8 @@ def test_ground_from_above_needs_no_background_and_few_samples():
     coarse, coarse_background, fine, fine_background = networks(geometry)
     assert coarse_background.asked == fine_background.asked == 0
     assert (skipping[-1].accumulation > 0.999).all()
-    assert coarse.asked < 0.9 * 60 * COARSE and coarse.colours == 0
-    assert fine.asked < 0.7 * 60 * FINE and fine.colours < 0.5 * 60 * FINE
+    assert coarse.asked < 0.9 * 60 * COARSE and coarse.colors == 0
+    assert fine.asked < 0.7 * 60 * FINE and fine.colors < 0.5 * 60 * FINE
     assert torch.allclose(every[-1].rgb, skipping[-1].rgb, atol=3e-3)
     assert torch.allclose(every[-1].depth, skipping[-1].depth, rtol=1e-3)
 

@@ -30,7 +30,7 @@ def read_video(path: Path) -> np.ndarray:
 
 
 def assert_label_video(path: Path, frames: int, palette: np.ndarray) -> None:
-    """So many frames, made of the palette's colours as far as a video keeps them."""
+    """So many frames, made of the palette's colors as far as a video keeps them."""
     video = read_video(path)
     assert len(video) == frames
     distances = np.abs(video[..., None, :].astype(int) - palette.astype(int)).sum(axis=-1)
@@ -77,7 +77,7 @@ def test_every_output_is_rendered_for_every_view(rendered_views):
             assert Image.open(path).size == (48, 48)
 
 
-def test_overlay_shows_the_labels_over_the_colours(rendered_views):
+def test_overlay_shows_the_labels_over_the_colors(rendered_views):
     for path in (rendered_views / "semantics_overlay").glob("*.png"):
         overlay, labels, rgb = (
             np.asarray(Image.open(rendered_views / name / path.name), dtype=float)[..., :3]

@@ -34,17 +34,24 @@ def state_of(method: str) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("method", ["nerfseg", "nerfseg-fast"])
-def test_a_run_of_version_0_1_loads(method, small_town):
+@pytest.mark.parametrize("parallel", [False, True])
+def test_a_run_of_version_0_1_loads(method, parallel, small_town):
+    """Also that of several processes, whose tensors are a module's within the model."""
     config = yaml.load((RUNS / f"{method}.yml").read_text("utf-8"), Loader=yaml.Loader)
+    assert config.pipeline.model.training_color == ("mixed" if method == "nerfseg-fast" else "observed")
+    assert config.pipeline.model.color_context.weight == (0.5 if method == "nerfseg-fast" else 0)
     config.data = config.pipeline.datamanager.data = config.pipeline.datamanager.dataparser.data = small_town
     pipeline, state = config.pipeline.setup(device="cpu", test_mode="test"), state_of(method)
-    pipeline.load_pipeline(state, 9)
+    names = {name: name.replace("_model.", "_model.module.", 1) if parallel else name for name in state}
+    pipeline.load_pipeline({names[name]: values for name, values in state.items()}, 9)
     model = pipeline.eval().model
     assert model.stage is Stage.SEMANTIC and len(model.class_names) == 12
     now = pipeline.state_dict()
     for name, values in state.items():
-        if name == "_model.colour_context.next_draw" or ".frame." in name:  # the frame is shared, and has several names
+        if name == "_model.colour_context.next_draw" or ".frame." in name:  # the frame is shared, has several names
             continue
+        for part in ("colour_context", "colour_radiance", "mlp_colour"):
+            name = name.replace(part, part.replace("colour", "color"))
         for stage in ("semantics", "taught.stage"):  # one head had no members
             name = name.replace(f"_model.{stage}.levels", f"_model.{stage}.members.0.levels")
         assert torch.equal(now[name], values), name

@@ -153,7 +153,7 @@ def test_files_of_the_scene(made):
 
 
 @needs_pycolmap
-def test_sparse_points_lie_on_the_ground_and_have_its_colours(made):
+def test_sparse_points_lie_on_the_ground_and_have_its_colors(made):
     import trimesh
 
     cloud = trimesh.load(made.folder / "sparse_pc.ply")
@@ -161,8 +161,8 @@ def test_sparse_points_lie_on_the_ground_and_have_its_colours(made):
     heights = np.array(cloud.vertices)[:, 2] + origin - TOWN.altitude
     assert len(heights) == made.json("summary.json")["sparse_points"] > 300
     assert abs(np.median(heights)) < 3 and np.percentile(heights, 95) < 20  # the town's ground and houses
-    colours = np.array(cloud.colors)[:, :3]
-    assert colours.std(axis=0).min() > 10
+    colors = np.array(cloud.colors)[:, :3]
+    assert colors.std(axis=0).min() > 10
 
 
 @needs_pycolmap

@@ -1,4 +1,4 @@
-"""Which pixels a batch is made of, in each stage, and the colours that travel with the rays."""
+"""Which pixels a batch is made of, in each stage, and the colors that travel with the rays."""
 
 import pytest
 import torch
@@ -40,12 +40,12 @@ def as_lists(batch: dict, sizes: list) -> dict:
 
 
 def assert_belongs_together(drawn: dict, batch: dict) -> None:
-    """Colour, label and indices of every drawn pixel are those of one and the same pixel."""
-    for colour, label, (camera, y, x) in zip(
+    """Color, label and indices of every drawn pixel are those of one and the same pixel."""
+    for color, label, (camera, y, x) in zip(
         drawn["image"].long().tolist(), drawn["semantics"], drawn["indices"].tolist(), strict=True
     ):
         image = batch["image_idx"].tolist().index(camera)
-        assert colour == [image, y, x]
+        assert color == [image, y, x]
         assert label == batch["semantics"][image][y, x]
 
 
@@ -147,7 +147,7 @@ def test_masked_pixels_are_not_drawn_for_labels(lists):
     assert drawn["mask"].all()
 
 
-def test_masked_pixels_are_not_drawn_for_colours():
+def test_masked_pixels_are_not_drawn_for_colors():
     torch.manual_seed(1)
     batch = image_batch()
     batch["mask"] = torch.rand(4, 6, 9, 1) < 0.5
@@ -155,7 +155,7 @@ def test_masked_pixels_are_not_drawn_for_colours():
     assert_uniform(counts(drawn, (4, 6, 9)), batch["mask"][..., 0])
 
 
-def test_masked_pixels_are_not_drawn_for_colours_from_photos_of_different_sizes():
+def test_masked_pixels_are_not_drawn_for_colors_from_photos_of_different_sizes():
     torch.manual_seed(1)
     batch = image_batch()
     batch["mask"] = torch.rand(4, 6, 9, 1) < 0.5
@@ -265,7 +265,7 @@ def datamanager(small_town):
 
 
 @pytest.mark.parametrize("stage", list(Stage))
-def test_batches_have_the_photos_own_colours(datamanager, stage):
+def test_batches_have_the_photos_own_colors(datamanager, stage):
     torch.manual_seed(0)
     datamanager.set_stage(stage)
     for rays, batch, dataset in (

@@ -75,7 +75,7 @@ def test_it_learns_what_a_new_training_on_the_same_stage_1_would(town, make_trai
     relabel(town)
     trainer.take_new_labels()
     other = make_trainer(town, IMPLICIT, SEMANTIC, stage1_from=trainer.base_dir, timestamp="other")
-    learnt_anew = ("semantics", "colour_context")
+    learnt_anew = ("semantics", "color_context")
     for part in learnt_anew:
         getattr(other.pipeline.model, part).load_state_dict(getattr(trainer.pipeline.model, part).state_dict())
     for one in (trainer, other):

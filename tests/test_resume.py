@@ -38,7 +38,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(interrupted_after, small_town, m
 
     assert_same()
     for one in (trainer, resumed):
-        torch.manual_seed(0)  # as at the start: pieces of photos follow from the seed of a training
+        torch.manual_seed(0)  # as at the start: patches of photos follow from the seed of a training
         random.seed(5)
         step_trainer(one, range(interrupted_after, interrupted_after + 2))
     assert_same()

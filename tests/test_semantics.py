@@ -67,7 +67,7 @@ def test_semantic_stage_of_nerfseg_has_the_papers_shapes():
         assert level.position_features is None
         assert [shapes(mlp) for mlp in level.seg_mlps] == [[(256, 256), (128, 256)]] * 2
         assert [shapes(convolution) for convolution in level.ray_convolutions] == [[(128, 128, kernel)]] * 2
-        assert shapes(level.colour_radiance) == [(16, 3), (64, 16)]
+        assert shapes(level.color_radiance) == [(16, 3), (64, 16)]
         assert [shapes(head) for head in level.f2s] == [[(CLASSES, 128 + 64)]] * 2
         assert shapes(level.c2s) == [(CLASSES, 64)]
 
@@ -76,40 +76,40 @@ def test_optimizers_and_lengths_of_nerfseg_are_the_papers():
     stages, optimizers = nerfseg.config.pipeline.stages, nerfseg.config.optimizers
     assert 300_000 <= stages.implicit_steps <= 500_000 and stages.semantic_steps == 20_000
     assert optimizers["geometry"]["optimizer"].lr == 5e-4 and optimizers["semantics"]["optimizer"].lr == 1e-3
-    assert nerfseg.config.pipeline.model.training_colour == "observed"
+    assert nerfseg.config.pipeline.model.training_color == "observed"
 
 
 def test_both_methods_have_the_same_semantic_stage():
     one, other = (spec.config.pipeline.model.semantics for spec in (nerfseg, nerfseg_fast))
     assert type(one) is type(other) and one._target is other._target
-    assert other.ray_convolution and other.colour_radiance
+    assert other.ray_convolution and other.color_radiance
 
 
 @pytest.mark.parametrize(
-    ("row", "convolves", "coloured"),
+    ("row", "convolves", "colored"),
     [("baseline", False, False), ("+ R", True, False), ("+ R + C", True, True)],
 )
-def test_rows_of_table_3(row, convolves, coloured):
+def test_rows_of_table_3(row, convolves, colored):
     torch.manual_seed(0)
-    stage = small_stage(ray_convolution=convolves, colour_radiance=coloured)
+    stage = small_stage(ray_convolution=convolves, color_radiance=colored)
     modules = list(stage.modules())
     assert any(isinstance(module, nn.Conv1d) for module in modules) == convolves
-    assert any(isinstance(module, C2SHead) for module in modules) == coloured
+    assert any(isinstance(module, C2SHead) for module in modules) == colored
     heads = [module.linear.in_features for module in modules if isinstance(module, F2SHead)]
-    assert heads == [8 + (64 if coloured else 0)] * 4
+    assert heads == [8 + (64 if colored else 0)] * 4
 
-    levels, colour = rendered_levels(), torch.rand(6, 3)
-    losses = losses_of(stage, levels, colour, torch.arange(6) % 5)
-    assert set(losses) == ({"f2s_loss", "c2s_loss"} if coloured else {"f2s_loss"})
+    levels, color = rendered_levels(), torch.rand(6, 3)
+    losses = losses_of(stage, levels, color, torch.arange(6) % 5)
+    assert set(losses) == ({"f2s_loss", "c2s_loss"} if colored else {"f2s_loss"})
     features, transmittances = stage.render_features(levels[-1])
-    logits = stage.classify(features, transmittances, colour)
-    assert torch.equal(logits, stage.classify(features, transmittances, 1 - colour)) != coloured
+    logits = stage.classify(features, transmittances, color)
+    assert torch.equal(logits, stage.classify(features, transmittances, 1 - color)) != colored
 
     swapped = levels[-1].segments
     order = torch.randperm(9)
     for segment in swapped:  # a permutation of the samples matters to a convolution, and to nothing else
         segment.features, segment.weights = segment.features[:, order], segment.weights[:, order]
-    again = stage.classify(*stage.render_features(levels[-1]), colour)
+    again = stage.classify(*stage.render_features(levels[-1]), color)
     assert torch.allclose(logits, again, atol=1e-5) != convolves
 
 
@@ -177,18 +177,18 @@ def test_position_features_against_a_slow_interpolation():
 
 def test_position_features_tell_places_apart():
     torch.manual_seed(0)
-    levels, colour = rendered_levels(), torch.rand(6, 3)
+    levels, color = rendered_levels(), torch.rand(6, 3)
     without, with_positions = small_stage(), small_stage(position_resolutions=(8, 16))
     labels = torch.arange(6) % 5
     plain, placed = (stage.members[0].levels for stage in (without, with_positions))
     assert plain[0].seg_mlps[0].remap.in_features == 8 < placed[0].seg_mlps[0].remap.in_features
-    losses_of(with_positions, levels, colour, labels)["f2s_loss"].backward()
+    losses_of(with_positions, levels, color, labels)["f2s_loss"].backward()
     for level in placed:
         assert all((plane.grad != 0).any() for plane in level.position_features.parameters())
-    before = [stage.classify(*stage.render_features(levels[-1]), colour) for stage in (without, with_positions)]
+    before = [stage.classify(*stage.render_features(levels[-1]), color) for stage in (without, with_positions)]
     for segment in levels[-1].segments:
         segment.positions = segment.positions.flip(0)
-    after = [stage.classify(*stage.render_features(levels[-1]), colour) for stage in (without, with_positions)]
+    after = [stage.classify(*stage.render_features(levels[-1]), color) for stage in (without, with_positions)]
     assert torch.equal(before[0], after[0])
     assert not torch.equal(before[1], after[1])
 
@@ -200,26 +200,26 @@ def test_ray_convolution_refuses_an_even_kernel():
 
 def test_logits_are_the_segments_logits_dimmed_by_what_lies_before():
     torch.manual_seed(1)
-    stage, levels, colour = small_stage(), rendered_levels(), torch.rand(6, 3)
+    stage, levels, color = small_stage(), rendered_levels(), torch.rand(6, 3)
     level = stage.members[0].levels[-1]
     expected = torch.zeros(6, 5)
     for index, segment in enumerate(levels[-1].segments):
         samples = level.ray_convolutions[index](level.seg_mlps[index](segment.features))
         for ray in range(6):
             feature = sum(segment.weights[ray, s, 0] * samples[ray, s] for s in range(samples.shape[1]))
-            inputs = torch.cat([feature, level.colour_radiance(colour[ray : ray + 1])[0]])
+            inputs = torch.cat([feature, level.color_radiance(color[ray : ray + 1])[0]])
             expected[ray] += segment.transmittance[ray, 0] * level.f2s[index].linear(inputs)
-    assert torch.allclose(stage.classify(*stage.render_features(levels[-1]), colour), expected, atol=1e-5)
+    assert torch.allclose(stage.classify(*stage.render_features(levels[-1]), color), expected, atol=1e-5)
 
 
 def test_losses_sum_over_the_levels():
     torch.manual_seed(2)
-    stage, levels, colour = small_stage(), rendered_levels(), torch.rand(6, 3)
+    stage, levels, color = small_stage(), rendered_levels(), torch.rand(6, 3)
     labels = torch.tensor([0, 1, IGNORE_INDEX, 3, 4, 4])
-    losses = losses_of(stage, levels, colour, labels)
+    losses = losses_of(stage, levels, color, labels)
     f2s = c2s = 0.0
     for level, rendered in zip(stage.members[0].levels, levels, strict=True):
-        features = level.colour_features(colour)
+        features = level.color_features(color)
         logits = level.classify(
             level.render_features(rendered.segments), [s.transmittance for s in rendered.segments], features
         )
@@ -247,8 +247,8 @@ def test_label_loss_is_the_mean_over_labelled_rays():
     assert label_loss(logits, labels).item() == pytest.approx((0.126928 + 1.313262) / 2, abs=1e-5)
 
 
-def view_colours() -> torch.Tensor:
-    """Colours of a view of 16 x 24 pixels."""
+def view_colors() -> torch.Tensor:
+    """Colors of a view of 16 x 24 pixels."""
     return torch.rand(16, 24, 3)
 
 
@@ -256,7 +256,7 @@ def view_colours() -> torch.Tensor:
 @pytest.mark.parametrize("half_alike", [False, True])
 def test_label_outputs_can_be_shown(num_classes, half_alike):
     torch.manual_seed(num_classes)
-    rgb, palette, logits = view_colours(), torch.rand(num_classes, 3), torch.randn(16, 24, num_classes)
+    rgb, palette, logits = view_colors(), torch.rand(num_classes, 3), torch.randn(16, 24, num_classes)
     if half_alike:
         logits[:8] = logits[0, 0]
     outputs = label_outputs(logits, rgb, palette)
@@ -271,7 +271,7 @@ def test_label_outputs_can_be_shown(num_classes, half_alike):
 @pytest.mark.parametrize("num_classes", [1, 2, 3, 4, 20])
 def test_pending_outputs_can_be_shown(num_classes):
     torch.manual_seed(0)
-    rgb = view_colours()
+    rgb = view_colors()
     outputs = pending_outputs(rgb, num_classes)
     assert torch.equal(outputs["semantics_overlay"], rgb)
     grey = outputs["semantics_colormap"]
@@ -280,7 +280,7 @@ def test_pending_outputs_can_be_shown(num_classes):
 
 
 def assert_shown(outputs: dict) -> None:
-    """nerfstudio makes finite colours of every output, in the shape of a picture."""
+    """nerfstudio makes finite colors of every output, in the shape of a picture."""
     keys = {"semantics_colormap", "semantics_overlay", "semantics_confidence", "semantics_logits"}
     assert set(outputs) == keys
     for name, output in outputs.items():
@@ -291,7 +291,7 @@ def assert_shown(outputs: dict) -> None:
 
 
 def test_outputs_have_the_same_keys_in_the_same_order_before_and_after():
-    rgb = view_colours()
+    rgb = view_colors()
     pending = pending_outputs(rgb, 4)
     known = label_outputs(torch.randn(16, 24, 4), rgb, torch.rand(4, 3))
     assert list(pending) == list(known)

@@ -90,15 +90,15 @@ def test_stages_of_a_run(method, small_town, make_trainer, step_trainer):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("colour", ["observed", "rendered", "mixed"])
-def test_the_losses_reach_only_what_learns(method, colour, small_town, make_trainer):
+@pytest.mark.parametrize("color", ["observed", "rendered", "mixed"])
+def test_the_losses_reach_only_what_learns(method, color, small_town, make_trainer):
     trainer = make_trainer(small_town, 4, 5, method)
     pipeline = trainer.pipeline
-    pipeline.model.config.training_colour = colour
+    pipeline.model.config.training_color = color
     model = pipeline.model
     modules = {
         Stage.IMPLICIT: [model.geometry, model.guidance],
-        Stage.SEMANTIC: [model.semantics, model.colour_context],
+        Stage.SEMANTIC: [model.semantics, model.color_context],
     }
     for step, stage in ((0, Stage.IMPLICIT), (4, Stage.SEMANTIC)):
         for callback in trainer.callbacks:

@@ -87,11 +87,11 @@ def test_taught_rays_have_the_eyes_labels_at_their_photos_pixels(small_town, mak
     kept, dataset = manager.semantic_batches.taught.__self__.kept, manager.train_dataset
     free = [view for view in range(len(dataset)) if view not in dataset.label_maps.labelled]
     images = [dataset.get_data(view)["image"] for view in free]
-    colours = torch.cat([image.flatten(0, 1) for image in images])
+    colors = torch.cat([image.flatten(0, 1) for image in images])
     seen = torch.cat([model.eye.probabilities(image, turns=1).argmax(-1).flatten() for image in images])
     assert len(seen.unique()) > 1
-    for colour, label in zip(kept.observed[:40], kept.labels):
-        places = (colours == colour).all(dim=1)  # mostly one
+    for color, label in zip(kept.observed[:40], kept.labels):
+        places = (colors == color).all(dim=1)  # mostly one
         assert places.any() and int(label) in seen[places].tolist()
 
 

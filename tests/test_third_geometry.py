@@ -14,17 +14,17 @@ from nerfseg_ns.geometry.grid import GridGeometry
 
 @dataclass
 class GroundPlaneConfig(GeometryConfig):
-    """A flat coloured ground, one sample a ray."""
+    """A flat colored ground, one sample a ray."""
 
     _target: type = field(default_factory=lambda: GroundPlane)
 
 
 class GroundPlane(Geometry):
-    """Every ray ends on the ground, z = 0; its colour is a linear function of the place."""
+    """Every ray ends on the ground, z = 0; its color is a linear function of the place."""
 
     def __init__(self, config: GroundPlaneConfig) -> None:
         super().__init__()
-        self.colour = nn.Linear(3, 3)
+        self.color = nn.Linear(3, 3)
         self.levels = (LevelLayout((3,)),)
 
     def forward(self, ray_bundle):
@@ -32,10 +32,10 @@ class GroundPlane(Geometry):
         place = ray_bundle.origins + distance * ray_bundle.directions
         ones = torch.ones_like(distance)
         segment = RaySegment(place[:, None], place[:, None] / 3, ones[:, None], ones)
-        return [RenderedLevel(self.colour(place).sigmoid(), distance, ones, [segment])]
+        return [RenderedLevel(self.color(place).sigmoid(), distance, ones, [segment])]
 
     def get_param_groups(self):
-        return {"networks": list(self.colour.parameters())}
+        return {"networks": list(self.color.parameters())}
 
     def get_losses(self, levels, image, step):
         return {"rgb_loss": ((levels[0].rgb - image) ** 2).mean()}
@@ -51,8 +51,8 @@ def test_another_geometry_trains_through_both_stages(small_town, make_trainer, s
     model = trainer.pipeline.model.eval()
     assert model.stage is Stage.SEMANTIC and isinstance(model.geometry, GroundPlane)
     outputs = model.get_outputs_for_camera(trainer.pipeline.datamanager.eval_dataset.cameras[:1])
-    colours = {tuple(colour) for colour in outputs["semantics_colormap"].view(-1, 3).tolist()}
-    assert colours <= {tuple(colour) for colour in model.palette.tolist()}
+    colors = {tuple(color) for color in outputs["semantics_colormap"].view(-1, 3).tolist()}
+    assert colors <= {tuple(color) for color in model.palette.tolist()}
 
 
 def test_a_geometry_must_implement_the_interface():

@@ -74,12 +74,12 @@ def test_layout_of_the_files(tmp_path: Path) -> None:
     assert (depth.dtype, depth.shape) == (np.float32, (32, 32))
 
 
-def test_classes_file_has_carla_names_and_colours(scene: Path) -> None:
+def test_classes_file_has_carla_names_and_colors(scene: Path) -> None:
     found = json.loads((scene / "classes.json").read_text())
-    colours = {entry["name"]: tuple(entry["color"]) for entry in found["classes"]}
+    colors = {entry["name"]: tuple(entry["color"]) for entry in found["classes"]}
     assert found["ignore_index"] == 255
-    assert len(colours) == len(Label) == 12
-    assert colours["Road"] == (128, 64, 128) and colours["SideWalk"] == (244, 35, 232)
+    assert len(colors) == len(Label) == 12
+    assert colors["Road"] == (128, 64, 128) and colors["SideWalk"] == (244, 35, 232)
     assert [entry["name"].upper() for entry in found["classes"]] == [label.name for label in Label]
 
 
@@ -181,10 +181,10 @@ def test_image_size_does_not_change_the_town() -> None:
     np.testing.assert_allclose(small.depth[seen], large.depth[1::3, 1::3][seen], rtol=1e-4)
 
 
-def test_easy_town_is_the_same_town_in_colours_that_give_the_class_away(tmp_path: Path) -> None:
+def test_easy_town_is_the_same_town_in_colors_that_give_the_class_away(tmp_path: Path) -> None:
     def hue(folder: Path) -> dict[int, np.ndarray]:
         """Mean chromaticity of each class, of its pixels that touch no other class."""
-        colours: dict[int, list] = {}
+        colors: dict[int, list] = {}
         for path in sorted((folder / "truth/train/label").iterdir()):
             label = _read(path)
             around = [np.roll(label, shift, axis) for axis in (0, 1) for shift in (-1, 1)]
@@ -192,8 +192,8 @@ def test_easy_town_is_the_same_town_in_colours_that_give_the_class_away(tmp_path
             linear = (_read(folder / "train/rgb" / path.name) / 255.0) ** 2.2 + 1e-3
             for index in np.unique(label[inside]):
                 chosen = linear[inside & (label == index)]
-                colours.setdefault(int(index), []).append(chosen / chosen.sum(axis=1, keepdims=True))
-        return {index: np.concatenate(values) for index, values in colours.items() if index != Label.SKY}
+                colors.setdefault(int(index), []).append(chosen / chosen.sum(axis=1, keepdims=True))
+        return {index: np.concatenate(values) for index, values in colors.items() if index != Label.SKY}
 
     config = replace(SMALL, image_size=96, train_views=4)
     plain, easy = make_town(config, tmp_path / "plain"), make_town(replace(config, easy=True), tmp_path / "easy")

@@ -40,7 +40,7 @@ def test_stage_text_tells_the_stage_and_its_progress():
     assert "(0 %)" in stage_text(Stage.SEMANTIC, 0, 0)
 
 
-def test_legend_names_every_class_with_its_colour():
+def test_legend_names_every_class_with_its_color():
     text = legend(["Tree", "{a}<b>*"], [(1, 2, 3), (255, 0, 16)])
     assert "Tree" in text and "#010203" in text and "#ff0010" in text
     assert "{a}" not in text and "<b>" not in text and "*" not in text.replace("**Classes**", "")
@@ -78,7 +78,7 @@ def test_during_stage_1_labels_are_said_to_be_still_to_come(small_town, make_tra
     assert "Stage 2 of 2" in text.content and re.search(r"\b[12] of 3 steps", text.content)
     model.eval()
     labels = model.get_outputs_for_camera(camera)["semantics_colormap"].view(-1, 3)
-    assert {tuple(colour) for colour in labels.tolist()} <= {tuple(colour) for colour in model.palette.tolist()}
+    assert {tuple(color) for color in labels.tolist()} <= {tuple(color) for color in model.palette.tolist()}
 
 
 # the real page
@@ -143,7 +143,7 @@ def serve(log: Path, command: str, *args):
     port = free_port()
     words = [Path(sys.executable).parent / command, *map(str, args)]
     words += ["--viewer.websocket-port", str(port), "--viewer.websocket-host", "127.0.0.1"]
-    words += ["--viewer.image-format", "png"]  # a JPEG smears the colours
+    words += ["--viewer.image-format", "png"]  # a JPEG smears the colors
     with log.open("w") as file:
         process = subprocess.Popen(words, stdout=file, stderr=subprocess.STDOUT, env=process_environment())
 
@@ -187,14 +187,14 @@ def panel(viewer, tmp_path_factory):
         yield panel
 
 
-def share_of_colours(picture: np.ndarray, colours: np.ndarray) -> float:
-    """Share of the pixels that have one of the colours; between two classes the browser blends them."""
-    distance = np.abs(picture[..., None, :].astype(int) - colours.astype(int)).max(axis=-1).min(axis=-1)
+def share_of_colors(picture: np.ndarray, colors: np.ndarray) -> float:
+    """Share of the pixels that have one of the colors; between two classes the browser blends them."""
+    distance = np.abs(picture[..., None, :].astype(int) - colors.astype(int)).max(axis=-1).min(axis=-1)
     return float((distance <= 2).mean())
 
 
 @needs_browser
-def test_legend_shows_names_beside_their_colours(panel, small_town):
+def test_legend_shows_names_beside_their_colors(panel, small_town):
     table = ClassTable.load(small_town / "classes.json")
     wait_for(lambda: "Classes" in panel.text(), "the legend")
     swatches = panel.page.evaluate(
@@ -204,18 +204,18 @@ def test_legend_shows_names_beside_their_colours(panel, small_town):
                      one.getBoundingClientRect().width, one.getBoundingClientRect().height])"""
     )
     assert [name for name, *_ in swatches] == list(table.names)
-    assert [colour for _, colour, *_ in swatches] == [f"rgb({r}, {g}, {b})" for r, g, b in table.colors]
+    assert [color for _, color, *_ in swatches] == [f"rgb({r}, {g}, {b})" for r, g, b in table.colors]
     assert all(width >= 10 and height >= 10 for *_, width, height in swatches)
     assert "Stage 2 of 2" in panel.text() and "Markdown Failed" not in panel.text()
 
 
 @needs_browser
-def test_label_colours_are_on_the_screen(panel, small_town):
-    colours = ClassTable.load(small_town / "classes.json").color_array
+def test_label_colors_are_on_the_screen(panel, small_town):
+    colors = ClassTable.load(small_town / "classes.json").color_array
     panel.choose_output("semantics_colormap")
-    wait_for(lambda: share_of_colours(panel.view(), colours) > 0.4, "the label map on the screen", 60)
+    wait_for(lambda: share_of_colors(panel.view(), colors) > 0.4, "the label map on the screen", 60)
     picture = panel.view()
-    shown = [share_of_colours(picture, colours[index : index + 1]) for index in range(len(colours))]
+    shown = [share_of_colors(picture, colors[index : index + 1]) for index in range(len(colors))]
     assert sum(share > 0.01 for share in shown) >= 3
 
 
@@ -232,9 +232,9 @@ def test_every_output_can_be_chosen_and_rendering_goes_on(panel, viewer, small_t
     assert "Connected" in panel.text()
     log = viewer[1].read_text()
     assert "Traceback" not in log and "Exception in thread" not in log, log[-3000:]
-    colours = ClassTable.load(small_town / "classes.json").color_array
+    colors = ClassTable.load(small_town / "classes.json").color_array
     panel.choose_output("semantics_colormap")  # once more, after all others: the thread that renders lives
-    wait_for(lambda: share_of_colours(panel.view(), colours) > 0.3, "the label map on the screen again", 60)
+    wait_for(lambda: share_of_colors(panel.view(), colors) > 0.3, "the label map on the screen again", 60)
 
 
 @needs_browser
@@ -256,7 +256,7 @@ def test_labels_are_learnt_again_at_the_press_of_a_button(fast_run, small_town, 
             relabel(town)
             now = ClassTable.load(town / "classes.json")
             gone = [index for index, name in enumerate(before.names) if name not in now.names]
-            wait_for(lambda: share_of_colours(panel.view(), before.color_array) > 0.4, "the label map", 60)
+            wait_for(lambda: share_of_colors(panel.view(), before.color_array) > 0.4, "the label map", 60)
             shown = panel.view()
             panel.press(button)
             wait_for(lambda: f"{len(now.names)} classes" in panel.text(), "the labels to be read again")
@@ -264,8 +264,8 @@ def test_labels_are_learnt_again_at_the_press_of_a_button(fast_run, small_town, 
             assert all(name in panel.text() for name in now.names)
             assert not any(before.names[index] in panel.text() for index in gone)
             wait_for(lambda: not np.array_equal(panel.view(), shown), "the new label map, unasked", 60)
-            wait_for(lambda: share_of_colours(panel.view(), before.color_array[gone]) < 0.005, "old classes to go", 60)
-            assert share_of_colours(panel.view(), now.color_array) > 0.4
+            wait_for(lambda: share_of_colors(panel.view(), before.color_array[gone]) < 0.005, "old classes to go", 60)
+            assert share_of_colors(panel.view(), now.color_array) > 0.4
 
             label = town / "train/label/0000.png"
             whole = label.read_bytes()

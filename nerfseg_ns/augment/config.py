@@ -19,7 +19,7 @@ class AugmentConfig:
     """Photos that are written, with a list of names for each split. Photos with labels of their own keep them, the
     others get the run's label maps; so leave val and test out if they have none and you want to score on them."""
     novel_views: int = 0
-    """Rendered views that are added to the training photos, evenly spread between neighbouring ones. Their colours and
+    """Rendered views that are added to the training photos, evenly spread between neighbouring ones. Their colors and
     labels are both the run's, so that they are softer than photos."""
     min_confidence: float = 0.8
     """Mapped pixels that the run is less sure of are marked as not labelled (255); 0 keeps all. On the demo's town, 0.8

@@ -16,7 +16,7 @@ from nerfseg_ns.bench.variants import YARDSTICK
 from nerfseg_ns.measurement.units import amount, digits
 from nerfseg_ns.pictures.axes import INK, SOFT, tidy
 
-COLOURS = {"paper": "#8a929e", "nerfseg": "#1f5fa8", "nerfseg-fast": "#c8453c", "nerfseg-fast-plain": "#e3a08f"}
+COLORS = {"paper": "#8a929e", "nerfseg": "#1f5fa8", "nerfseg-fast": "#c8453c", "nerfseg-fast-plain": "#e3a08f"}
 TIMES = {
     "stage1_step": ("stage 1, a step", "#1f5fa8"),
     "stage2_step": ("stage 2, a step", "#c8453c"),
@@ -24,7 +24,7 @@ TIMES = {
     "map": ("label map", "#2f8f6b"),
     "start_up": ("start-up", "#8a929e"),
 }
-"""Name in the legend and colour of what grows."""
+"""Name in the legend and color of what grows."""
 MEMORY = {
     "memory_start_up": ("start-up", "#8a929e"),
     "memory_stage1": ("stage 1", "#1f5fa8"),
@@ -43,11 +43,11 @@ def time_bars(axes: Axes, results: Results, before: Optional[Results], figure: s
     rows = [(figure, variant) for variant in VARIANTS if measured_at(results, figure, variant)]
     for index, (_, variant) in enumerate(rows):
         now, then = measured_at(results, figure, variant), measured_at(before, figure, variant)
-        axes.barh(index, now.median, 0.38 if before else 0.62, color=COLOURS[variant])
+        axes.barh(index, now.median, 0.38 if before else 0.62, color=COLORS[variant])
         axes.plot(now.range, [index, index], color=INK, linewidth=1.2, solid_capstyle="butt")
         axes.text(now.range[1], index, "  " + _bar_text(results, figure, variant), va="center", fontsize=8.5)
         if then:
-            axes.barh(index + 0.36, then.median, 0.26, color=COLOURS[variant], alpha=PALE)
+            axes.barh(index + 0.36, then.median, 0.26, color=COLORS[variant], alpha=PALE)
             text = "  " + amount(then.median, then.unit)
             axes.text(then.median, index + 0.38, text, va="center", fontsize=7.5, color=SOFT)
     axes.set_xscale("log")
@@ -65,7 +65,7 @@ def memory_bars(axes: Axes, results: Results, before: Optional[Results]) -> None
     rows = [(figure, v) for figure in MEMORY for v in VARIANTS if measured_at(results, figure, v)]
     for index, (figure, variant) in enumerate(rows):
         now, then = measured_at(results, figure, variant), measured_at(before, figure, variant)
-        axes.barh(index, now.median / GIGABYTE, 0.7, color=COLOURS[variant])
+        axes.barh(index, now.median / GIGABYTE, 0.7, color=COLORS[variant])
         if then:
             axes.plot(then.median / GIGABYTE, index, "|", color=INK, markersize=9, markeredgewidth=2)
         most = max(now.median, then.median if then else 0.0) / GIGABYTE
@@ -101,9 +101,9 @@ def _name_bars(axes: Axes, names: List[str]) -> None:
 
 def growth_lines(axes: Axes, results: Results, before: Optional[Results], series: str) -> None:
     """Seconds of a step of each stage and of a map over what grows."""
-    for figure, (label, colour) in TIMES.items():
-        _line(axes, before, series, figure, 1.0, colour, dict(linestyle="--", marker="o", alpha=0.5))
-        _line(axes, results, series, figure, 1.0, colour, dict(marker="o", label=label))
+    for figure, (label, color) in TIMES.items():
+        _line(axes, before, series, figure, 1.0, color, dict(linestyle="--", marker="o", alpha=0.5))
+        _line(axes, results, series, figure, 1.0, color, dict(marker="o", label=label))
     axes.set_yscale("log")
     _time_axis(axes.yaxis)
     _name_values(axes, results, series)
@@ -112,12 +112,12 @@ def growth_lines(axes: Axes, results: Results, before: Optional[Results], series
 
 def memory_lines(axes: Axes, results: Results, before: Optional[Results], series: str) -> None:
     """Peak memory by stage over what grows; the largest scene as stars beside the image sizes."""
-    for figure, (label, colour) in MEMORY.items():
-        _line(axes, before, series, figure, GIGABYTE, colour, dict(linestyle="--", marker="o", alpha=0.5))
-        _line(axes, results, series, figure, GIGABYTE, colour, dict(marker="o", label=label))
+    for figure, (label, color) in MEMORY.items():
+        _line(axes, before, series, figure, GIGABYTE, color, dict(linestyle="--", marker="o", alpha=0.5))
+        _line(axes, results, series, figure, GIGABYTE, color, dict(marker="o", label=label))
         if series == "image_size":
-            _line(axes, before, "largest", figure, GIGABYTE, colour, dict(marker="*", alpha=0.4))
-            _line(axes, results, "largest", figure, GIGABYTE, colour, dict(marker="*"))
+            _line(axes, before, "largest", figure, GIGABYTE, color, dict(marker="*", alpha=0.4))
+            _line(axes, results, "largest", figure, GIGABYTE, color, dict(marker="*"))
     axes.set_ylim(bottom=0, top=1.25 * axes.get_ylim()[1])
     axes.set_ylabel("GB", color=SOFT)
     _name_values(axes, results, series)
@@ -128,7 +128,7 @@ def memory_lines(axes: Axes, results: Results, before: Optional[Results], series
 
 
 def _line(
-    axes: Axes, results: Optional[Results], series: str, figure: str, scale: float, colour: str, style: Dict[str, Any]
+    axes: Axes, results: Optional[Results], series: str, figure: str, scale: float, color: str, style: Dict[str, Any]
 ) -> None:
     """Medians of a series with the range of the repeats, if there are any."""
     points = [(point["x"], point_at(results, series, point["x"], figure)) for point in _points(results, series)]
@@ -138,9 +138,9 @@ def _line(
     xs = [x for x, _ in points]
     medians = np.array([measured.median for _, measured in points]) / scale
     low, high = (np.array(ends) / scale for ends in zip(*(measured.range for _, measured in points)))
-    axes.plot(xs, medians, color=colour, markersize=11 if style["marker"] == "*" else 4, **style)
+    axes.plot(xs, medians, color=color, markersize=11 if style["marker"] == "*" else 4, **style)
     if "label" in style:
-        axes.fill_between(xs, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.fill_between(xs, low, high, color=color, alpha=0.15, linewidth=0)
 
 
 def _points(results: Optional[Results], series: str) -> list:
@@ -156,7 +156,7 @@ def quality_lines(axes: Axes, results: Results, before: Optional[Results], stage
                 [mark["seconds"] for mark in marks],
                 [factor * mark["score"] for mark in marks],
                 marker=".",
-                color=COLOURS[training["variant"]],
+                color=COLORS[training["variant"]],
                 label=("before: " if style else "") + _quality_label(training, stage),
                 **style,
             )

@@ -173,7 +173,7 @@ def _now_and_before(results: Results, before: Optional[Results], series: str, x:
 
 
 def _quality_table(results: Results, before: Optional[Results]) -> str:
-    header = ["", "seed", "mIoU", "observed colour", *TIMES.values()]
+    header = ["", "seed", "mIoU", "observed color", *TIMES.values()]
     rows = []
     for training in results["quality"]:
         rows.append(_quality_row(training, training["variant"]))

@@ -100,7 +100,7 @@ def _split_row(split: SplitFacts) -> tuple[str, str, str]:
 
 
 def _print_classes(facts: SceneFacts) -> None:
-    table = Table("index", "class", "colour", *(f"share in {split.name}" for split in facts.splits))
+    table = Table("index", "class", "color", *(f"share in {split.name}" for split in facts.splits))
     for index, (name, color) in enumerate(zip(facts.table.names, facts.table.colors, strict=True)):
         swatch = "[on rgb({},{},{})]    [/] {}, {}, {}".format(*color, *color)
         table.add_row(str(index), escape(name), swatch, *(_share(split, index) for split in facts.splits))

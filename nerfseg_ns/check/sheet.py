@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from nerfseg_ns.check.facts import SceneFacts, SplitFacts
 from nerfseg_ns.core.indices import evenly_spaced_indices
-from nerfseg_ns.pictures.label_colours import blend_labels
+from nerfseg_ns.pictures.label_colors import blend_labels
 from nerfseg_ns.pictures.legend import INK, MARGIN, PAPER, caption_font, legend
 from nerfseg_ns.utils.files import write_whole
 
@@ -19,7 +19,7 @@ COLUMNS = 4
 TILE_WIDTH = 360
 CAPTION = 24
 BLEND = 0.6
-"""How much of the label's colour is blended into the photo."""
+"""How much of the label's color is blended into the photo."""
 
 
 def write_sheet(facts: SceneFacts, path: Path) -> None:

@@ -14,12 +14,12 @@ from nerfseg_ns.compare.method import ComparedMethod
 from nerfseg_ns.compare.scoring import ComparedScores
 from nerfseg_ns.evaluation.prediction import Prediction
 from nerfseg_ns.measurement.timing import seconds_of
-from nerfseg_ns.pictures.label_colours import save_labels
+from nerfseg_ns.pictures.label_colors import save_labels
 from nerfseg_ns.utils.files import write_whole
 
 
 class Evaluator:
-    """Predicts views of a scene with a trained method and gathers its scores by colour.
+    """Predicts views of a scene with a trained method and gathers its scores by color.
 
     Args:
         method: the trained method.
@@ -29,23 +29,23 @@ class Evaluator:
     def __init__(self, method: ComparedMethod, device: str) -> None:
         self.method, self.device = method, device
         self.scene, self.folder = method.job.scene, method.job.folder
-        self.colours = method.job.info.colours
+        self.colors = method.job.info.colors
         self.scores: Dict[str, ComparedScores] = {}
         self.seconds, self.views = 0.0, 0
 
     @property
-    def propagated_colour(self) -> str:
+    def propagated_color(self) -> str:
         """Of training photos: their own, if the method can take it."""
-        return "observed" if "observed" in self.colours else "rendered"
+        return "observed" if "observed" in self.colors else "rendered"
 
     def examine_test_views(self) -> None:
-        """Predicts and scores the held-out views, in each colour."""
+        """Predicts and scores the held-out views, in each color."""
         for view in self.scene.test_views:
             predictions = self._predict("test", view)
             truth = self.scene.read("test", view)
-            for colour in self.colours:
-                save_prediction(self.folder / colour, truth.stem, predictions[colour], self.scene.table.color_array)
-                self._score(colour, predictions[colour], truth.labels)
+            for color in self.colors:
+                save_prediction(self.folder / color, truth.stem, predictions[color], self.scene.table.color_array)
+                self._score(color, predictions[color], truth.labels)
 
     def examine_unlabelled(self, maps_all: bool) -> None:
         """Predicts the unlabelled training photos whose truth is known and scores them.
@@ -56,14 +56,14 @@ class Evaluator:
         known = set(self.scene.propagated_views)
         unlabelled = set(range(len(self.scene.train))) - set(self.scene.labelled_views)
         for view in sorted(unlabelled if maps_all else known):
-            prediction = self._predict("train", view)[self.propagated_colour]
+            prediction = self._predict("train", view)[self.propagated_color]
             truth = self.scene.read("train", view, with_truth=view in known)
             save_prediction(self.folder / UNLABELLED, truth.stem, prediction, self.scene.table.color_array)
             if view in known:
                 self._score(PROPAGATED, prediction, truth.labels)
 
     def result(self) -> Dict[str, Any]:
-        """`scores`, a name for each with its colour in front; the `confusion` matrix by colour; seconds a view."""
+        """`scores`, a name for each with its color in front; the `confusion` matrix by color; seconds a view."""
         scores, confusion = {}, {}
         for prefix, gathered in self.scores.items():
             found = gathered.summary()
@@ -71,7 +71,7 @@ class Evaluator:
             scores.update({f"{prefix}/{name}": value for name, value in found.items()})
         return {
             "classes": list(self.scene.table.names),
-            "propagated_colour": self.propagated_colour,
+            "propagated_color": self.propagated_color,
             "scores": scores,
             "confusion": confusion,
             "predict_seconds": self.seconds / self.views,
@@ -95,7 +95,7 @@ def save_prediction(folder: Path, stem: str, prediction: Prediction, palette: np
         folder: to write into.
         stem: of the view's photo.
         prediction: to write.
-        palette: colours of the classes, UInt8 [classes, 3].
+        palette: colors of the classes, UInt8 [classes, 3].
     """
     save_labels(folder / f"{stem}.png", prediction.labels, palette)
     confidence = Image.fromarray((prediction.confidence * 255).round().clip(0, 255).astype(np.uint8))

@@ -18,8 +18,8 @@ from nerfseg_ns.compare.results import Comparison, Line, Spread
 from nerfseg_ns.compare.table import percent
 from nerfseg_ns.pictures.axes import INK, SOFT, tidy
 
-COLOURS = {"rendered": "#1f5fa8", "observed": "#d98c1f"}
-NAMES = {"rendered": "rendered colour: no photo of the view", "observed": "observed colour: the view's photo"}
+COLORS = {"rendered": "#1f5fa8", "observed": "#d98c1f"}
+NAMES = {"rendered": "rendered color: no photo of the view", "observed": "observed color: the view's photo"}
 MARKERS = "osD^vP*XhdpH"
 BAR, GAP = 0.8, 0.5
 """Height of a bar and room between two methods, in units of the axis."""
@@ -60,7 +60,7 @@ def _places(lines: List[Line]) -> Dict[Line, float]:
 
 
 def _bars(axes: Axes, comparison: Comparison, places: Dict[Line, float]) -> None:
-    """A bar for each method and colour, with the standard deviation and a dot for every single value."""
+    """A bar for each method and color, with the standard deviation and a dot for every single value."""
     spreads = {line: comparison.spread(line, "miou") for line in places}
     spreads = {line: spread for line, spread in spreads.items() if spread is not None}
     top = 100 * max(max(spread.values) for spread in spreads.values())
@@ -79,8 +79,8 @@ def _bars(axes: Axes, comparison: Comparison, places: Dict[Line, float]) -> None
 
 def _head(panel: SubFigure, comparison: Comparison) -> None:
     """Title above the bars and legend below."""
-    used = {colour for _, colour in comparison.lines}
-    handles = [Patch(color=COLOURS[colour], label=NAMES[colour]) for colour in COLOURS if colour in used]
+    used = {color for _, color in comparison.lines}
+    handles = [Patch(color=COLORS[color], label=NAMES[color]) for color in COLORS if color in used]
     if len(comparison.scenes) * comparison.repeats > 1:
         handles.append(Line2D([], [], color=INK, marker="o", markersize=3, label="standard deviation, single values"))
     panel.suptitle(_title(comparison), x=0.012, ha="left", fontsize=12, weight="bold", color=INK)
@@ -88,9 +88,9 @@ def _head(panel: SubFigure, comparison: Comparison) -> None:
 
 
 def _bar(axes: Axes, line: Line, place: float, spread: Spread, top: float) -> None:
-    method, colour = line
+    method, color = line
     alpha = PALE if METHODS[method].extra == "truth" else 1.0
-    axes.barh(place, 100 * spread.mean, 0.88 * BAR, color=COLOURS[colour], alpha=alpha)
+    axes.barh(place, 100 * spread.mean, 0.88 * BAR, color=COLORS[color], alpha=alpha)
     if spread.deviation is not None:
         axes.errorbar(100 * spread.mean, place, xerr=100 * spread.deviation, color=INK, linewidth=1.2, capsize=2.5)
         axes.plot(
@@ -104,8 +104,8 @@ def _lines(axes: Axes, comparison: Comparison) -> None:
     """mIoU over the number of labelled photos; the numbers stand at equal distances."""
     methods = list(dict.fromkeys(method for method, _ in comparison.lines))
     palette = mpl.colormaps["tab20"].colors[::2] + mpl.colormaps["tab20"].colors[1::2]
-    for method, colour in comparison.lines:
-        spreads = [comparison.spread((method, colour), "miou", labels=count) for count in comparison.labels]
+    for method, color in comparison.lines:
+        spreads = [comparison.spread((method, color), "miou", labels=count) for count in comparison.labels]
         points = [(place, spread) for place, spread in enumerate(spreads) if spread is not None]
         index = methods.index(method)
         axes.errorbar(
@@ -117,8 +117,8 @@ def _lines(axes: Axes, comparison: Comparison) -> None:
             markersize=5,
             linewidth=1.4,
             elinewidth=0.7,
-            linestyle="--" if colour == "observed" else "-",
-            label=f"{METHODS[method].title}, {colour}",
+            linestyle="--" if color == "observed" else "-",
+            label=f"{METHODS[method].title}, {color}",
         )
     axes.set_xticks(range(len(comparison.labels)), [comparison.labelled(count) for count in comparison.labels])
     axes.set_xlabel("labelled training photos", color=SOFT)

@@ -66,7 +66,7 @@ class ComparedMethod(ABC):
             view: position in the split.
 
         Returns:
-            By the colour that it was given (`observed`, `rendered`), for each colour of the method's row.
+            By the color that it was given (`observed`, `rendered`), for each color of the method's row.
         """
 
     def facts(self) -> Dict[str, Any]:

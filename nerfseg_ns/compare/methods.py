@@ -7,7 +7,7 @@ from typing import Dict, Literal, Optional, Tuple
 
 Kind = Literal["cnn", "eye", "radiance", "joint", "nerfw", "transfer"]
 Geometry = Literal["nerfseg-fast", "nerfseg"]
-Colour = Literal["observed", "rendered"]
+Color = Literal["observed", "rendered"]
 Extra = Literal["none", "maps", "truth"]
 
 
@@ -26,14 +26,14 @@ class MethodInfo:
     """Method whose geometry is learnt or taken over."""
     ray_convolution: bool = True
     """R of the paper's Table III."""
-    colour_radiance: bool = True
-    """C of the paper's Table III; of nerfseg-fast with its colour context."""
+    color_radiance: bool = True
+    """C of the paper's Table III; of nerfseg-fast with its color context."""
     eye: bool = False
     """The trained eye, or its network tuned, takes part."""
     extra: Extra = "none"
     """Of a CNN: labels of the unlabelled training photos that are added to its training set: those that the method
     maps, or the true ones."""
-    colours: Tuple[Colour, ...] = ("rendered",)
+    colors: Tuple[Color, ...] = ("rendered",)
     """What it is scored with: photos of the scored views (`observed`), or without them (`rendered`)."""
 
     @property
@@ -42,30 +42,30 @@ class MethodInfo:
         return self.kind in ("radiance", "transfer")
 
 
-_BOTH: Tuple[Colour, ...] = ("rendered", "observed")
-_PHOTO: Tuple[Colour, ...] = ("observed",)
+_BOTH: Tuple[Color, ...] = ("rendered", "observed")
+_PHOTO: Tuple[Color, ...] = ("observed",)
 
 METHODS: Dict[str, MethodInfo] = {
-    "unet": MethodInfo("U-Net", "cnn", "unet", colours=_PHOTO),
-    "danet": MethodInfo("DANet", "cnn", "danet", colours=_PHOTO),
-    "deeplabv3": MethodInfo("DeepLabv3", "cnn", "deeplabv3", colours=_PHOTO),
-    "fpn": MethodInfo("feature pyramid, tuned", "cnn", "fpn", eye=True, colours=_PHOTO),
-    "eye": MethodInfo("trained eye alone", "eye", eye=True, colours=_PHOTO),
+    "unet": MethodInfo("U-Net", "cnn", "unet", colors=_PHOTO),
+    "danet": MethodInfo("DANet", "cnn", "danet", colors=_PHOTO),
+    "deeplabv3": MethodInfo("DeepLabv3", "cnn", "deeplabv3", colors=_PHOTO),
+    "fpn": MethodInfo("feature pyramid, tuned", "cnn", "fpn", eye=True, colors=_PHOTO),
+    "eye": MethodInfo("trained eye alone", "eye", eye=True, colors=_PHOTO),
     "seg-nerf-fast": MethodInfo("Seg-NeRF (planes)", "joint", geometry="nerfseg-fast"),
     "seg-nerf": MethodInfo("Seg-NeRF (NeRF++)", "joint", geometry="nerfseg"),
     "semantic-nerfw": MethodInfo("semantic-nerfw", "nerfw"),
     "transfer": MethodInfo("nearest label", "transfer", geometry="nerfseg-fast"),
     "fast-baseline": MethodInfo("nerfseg-fast, baseline", "radiance", "", "nerfseg-fast", False, False),
     "fast-r": MethodInfo("nerfseg-fast, +R", "radiance", "", "nerfseg-fast", True, False),
-    "fast": MethodInfo("nerfseg-fast, +R+C", "radiance", geometry="nerfseg-fast", colours=_BOTH),
-    "fast+eye": MethodInfo("nerfseg-fast, +R+C+eye", "radiance", geometry="nerfseg-fast", eye=True, colours=_BOTH),
+    "fast": MethodInfo("nerfseg-fast, +R+C", "radiance", geometry="nerfseg-fast", colors=_BOTH),
+    "fast+eye": MethodInfo("nerfseg-fast, +R+C+eye", "radiance", geometry="nerfseg-fast", eye=True, colors=_BOTH),
     "paper-baseline": MethodInfo("nerfseg, baseline", "radiance", "", "nerfseg", False, False),
     "paper-r": MethodInfo("nerfseg, +R", "radiance", "", "nerfseg", True, False),
-    "paper": MethodInfo("nerfseg, +R+C", "radiance", geometry="nerfseg", colours=_BOTH),
-    "unet+maps": MethodInfo("U-Net, nerfseg-fast's maps", "cnn", "unet", extra="maps", colours=_PHOTO),
-    "unet+truth": MethodInfo("U-Net, all true maps", "cnn", "unet", extra="truth", colours=_PHOTO),
-    "deeplabv3+maps": MethodInfo("DeepLabv3, nerfseg-fast's maps", "cnn", "deeplabv3", extra="maps", colours=_PHOTO),
-    "deeplabv3+truth": MethodInfo("DeepLabv3, all true maps", "cnn", "deeplabv3", extra="truth", colours=_PHOTO),
+    "paper": MethodInfo("nerfseg, +R+C", "radiance", geometry="nerfseg", colors=_BOTH),
+    "unet+maps": MethodInfo("U-Net, nerfseg-fast's maps", "cnn", "unet", extra="maps", colors=_PHOTO),
+    "unet+truth": MethodInfo("U-Net, all true maps", "cnn", "unet", extra="truth", colors=_PHOTO),
+    "deeplabv3+maps": MethodInfo("DeepLabv3, nerfseg-fast's maps", "cnn", "deeplabv3", extra="maps", colors=_PHOTO),
+    "deeplabv3+truth": MethodInfo("DeepLabv3, all true maps", "cnn", "deeplabv3", extra="truth", colors=_PHOTO),
 }
 """By the name that the command line and the files know it by."""
 

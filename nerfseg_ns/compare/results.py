@@ -1,4 +1,4 @@
-"""What the finished jobs found, a row for each method, scene, seed, number of labels and colour."""
+"""What the finished jobs found, a row for each method, scene, seed, number of labels and color."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nerfseg_ns.compare.methods import METHODS
 from nerfseg_ns.compare.plan import PlannedJob
 
 Line = Tuple[str, str]
-"""Method and colour: what has a line of its own in the tables."""
+"""Method and color: what has a line of its own in the tables."""
 CLASS_PREFIX = "iou/"
 HELD_OUT, UNLABELLED = "held-out views", "unlabelled photos"
 """What methods are scored on."""
@@ -21,11 +21,11 @@ HELD_OUT, UNLABELLED = "held-out views", "unlabelled photos"
 
 @dataclass
 class Row:
-    """A method on a scene, told in one colour."""
+    """A method on a scene, told in one color."""
 
     scene: str
     method: str
-    colour: str
+    color: str
     seed: int
     labels: int
     """Labelled photos that were asked for; 0: all."""
@@ -39,7 +39,7 @@ class Row:
     @property
     def line(self) -> Line:
         """Its line in the tables."""
-        return self.method, self.colour
+        return self.method, self.color
 
 
 @dataclass
@@ -85,7 +85,7 @@ class Comparison:
         known = {row.labels for row in self.rows} & set(labels)
         self.labels = sorted(known, key=lambda count: count or float("inf"))
         found = {row.line for row in rows}
-        every = [(method, colour) for method in methods for colour in METHODS[method].colours]
+        every = [(method, color) for method in methods for color in METHODS[method].colors]
         self.lines: List[Line] = [line for line in every if line in found]
 
     @property
@@ -99,7 +99,7 @@ class Comparison:
         """A score over seeds and scenes.
 
         Args:
-            line: method and colour.
+            line: method and color.
             score: its name in a row.
             scene: that one alone.
             labels: numbers of labels, if not the largest.
@@ -132,26 +132,26 @@ def gather(folder: CompareFolder, jobs: Sequence[PlannedJob], config: CompareCon
     for job in jobs:
         result = folder.result(job) if job.method in config.methods else None
         if result is not None:
-            rows += [_row(job, result, colour) for colour in METHODS[job.method].colours]
+            rows += [_row(job, result, color) for color in METHODS[job.method].colors]
     scenes = dict.fromkeys(job.scene.name for job in jobs)
     scored = UNLABELLED if config.truth else HELD_OUT
     return Comparison(rows, config.methods, list(scenes), config.labels, len(config.seeds), scored)
 
 
-def _row(job: PlannedJob, result: Result, colour: str) -> Row:
-    scores = {name[len(colour) + 1 :]: v for name, v in result["scores"].items() if name.startswith(f"{colour}/")}
-    in_truth = {name for name, counts in zip(result["classes"], result["confusion"][colour]) if any(counts)}
+def _row(job: PlannedJob, result: Result, color: str) -> Row:
+    scores = {name[len(color) + 1 :]: v for name, v in result["scores"].items() if name.startswith(f"{color}/")}
+    in_truth = {name for name, counts in zip(result["classes"], result["confusion"][color]) if any(counts)}
     scores = {name: v for name, v in scores.items() if not _is_class(name) or name[len(CLASS_PREFIX) :] in in_truth}
     costs = {"train_seconds": result["all_train_seconds"], "predict_seconds": result["predict_seconds"]}
     costs["memory_bytes"] = result["memory_bytes"]
     return Row(
         scene=job.scene.name,
         method=job.method,
-        colour=colour,
+        color=color,
         seed=job.seed,
         labels=job.labels,
         labelled=result["labelled"],
-        scores={**scores, **_propagated(result, colour), **costs},
+        scores={**scores, **_propagated(result, color), **costs},
     )
 
 
@@ -159,9 +159,9 @@ def _is_class(name: str) -> bool:
     return name.startswith(CLASS_PREFIX)
 
 
-def _propagated(result: Result, colour: str) -> Dict[str, Any]:
-    """The scores on the unlabelled training photos, in the row of the colour that they were predicted with."""
-    if colour != result["propagated_colour"] or f"{PROPAGATED}/miou" not in result["scores"]:
+def _propagated(result: Result, color: str) -> Dict[str, Any]:
+    """The scores on the unlabelled training photos, in the row of the color that they were predicted with."""
+    if color != result["propagated_color"] or f"{PROPAGATED}/miou" not in result["scores"]:
         return {}
     names = {"propagated_miou": "miou", "propagated_accuracy": "total_accuracy"}
     return {name: result["scores"][f"{PROPAGATED}/{score}"] for name, score in names.items()}

@@ -140,5 +140,5 @@ class Schedule:
 
 def _outcome(result: Result) -> str:
     """The score that matters, where the job has one."""
-    scores = [f"{colour} {100 * result['scores'][f'{colour}/miou']:.1f} %" for colour in result.get("confusion", {})]
+    scores = [f"{color} {100 * result['scores'][f'{color}/miou']:.1f} %" for color in result.get("confusion", {})]
     return f"mIoU {', '.join(scores)}" if scores else "finished"

@@ -18,7 +18,7 @@ from nerfseg_ns.compare.scene import ComparedScene, LabelledImage
 from nerfseg_ns.compare.scenes import SceneInfo
 from nerfseg_ns.core.indices import evenly_spaced_indices
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
-from nerfseg_ns.pictures.label_colours import colour_labels
+from nerfseg_ns.pictures.label_colors import color_labels
 from nerfseg_ns.pictures.legend import INK, MARGIN, PAPER, caption_font, legend
 from nerfseg_ns.pictures.views import error_picture
 from nerfseg_ns.utils.files import write_whole
@@ -48,7 +48,7 @@ def write_sheet(folder: CompareFolder, scene: SceneInfo, jobs: Sequence[PlannedJ
     photos = [read.read("test", view) for view in views]
     columns: Dict[str, Column] = {
         "photo": [_tile(photo.image) for photo in photos],
-        "truth": [_tile(colour_labels(photo.labels, read.table.color_array)) for photo in photos],
+        "truth": [_tile(color_labels(photo.labels, read.table.color_array)) for photo in photos],
     }
     for line in comparison.lines:
         job = _first_job(folder, scene, jobs, line, comparison.reference)
@@ -70,7 +70,7 @@ def _predicted(folder: Path, photo: LabelledImage, table: ClassTable) -> Image.I
     """A prediction, and below it, half as large, its wrong pixels."""
     with Image.open(folder / f"{photo.stem}.png") as file:
         labels = np.asarray(file)
-    above = _tile(colour_labels(labels, table.color_array))
+    above = _tile(color_labels(labels, table.color_array))
     wrong = _tile(error_picture(labels, photo.labels, photo.image), TILE_WIDTH // 2)
     tile = Image.new("RGB", (TILE_WIDTH, above.height + GAP + wrong.height), PAPER)
     tile.paste(above, (0, 0))

@@ -14,7 +14,7 @@ from nerfseg_ns.measurement.units import amount
 from nerfseg_ns.utils.markdown import markdown_table
 
 NONE = "–"
-COLOURS = {
+COLORS = {
     "rendered": "`rendered`: given no photo of the view, as of a place that nobody photographed.",
     "observed": "`observed`: given the view's own photo.",
 }
@@ -88,23 +88,23 @@ def values(comparison: Comparison) -> str:
     names = list(dict.fromkeys(name for row in comparison.rows for name in row.scores))
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["scene", "method", "colour", "seed", "labels", "labelled", *names])
+    writer.writerow(["scene", "method", "color", "seed", "labels", "labelled", *names])
     for row in comparison.rows:
         writer.writerow([*_key(row), *(row.scores.get(name, "") for name in names)])
     return text.getvalue()
 
 
 def _key(row: Row) -> tuple:
-    return row.scene, row.method, row.colour, row.seed, row.labels, row.labelled
+    return row.scene, row.method, row.color, row.seed, row.labels, row.labelled
 
 
 def _table(comparison: Comparison, columns: List[Column]) -> str:
-    """Methods and colours as lines, some scores as columns."""
+    """Methods and colors as lines, some scores as columns."""
     columns = [column for column in columns if any(column.spread(line) for line in comparison.lines)]
-    names = [METHODS[method].title + _mark(comparison, (method, colour)) for method, colour in comparison.lines]
-    colours = [colour for _, colour in comparison.lines]
-    cells = [names, colours, *(column.cells(comparison) for column in columns)]
-    return markdown_table(["method", "colour", *(column.title for column in columns)], list(zip(*cells)), left=2)
+    names = [METHODS[method].title + _mark(comparison, (method, color)) for method, color in comparison.lines]
+    colors = [color for _, color in comparison.lines]
+    cells = [names, colors, *(column.cells(comparison) for column in columns)]
+    return markdown_table(["method", "color", *(column.title for column in columns)], list(zip(*cells)), left=2)
 
 
 def _mark(comparison: Comparison, line: Line) -> str:
@@ -163,7 +163,7 @@ def _preface(comparison: Comparison) -> str:
         words.append("The scored photos are learnt from as all photos are, without their labels.")
     if scenes * seeds > 1:
         words.append("Mean ± standard deviation over scenes and seeds.")
-    words += [text for colour, text in COLOURS.items() if any(found == colour for _, found in comparison.lines)]
+    words += [text for color, text in COLORS.items() if any(found == color for _, found in comparison.lines)]
     if any(METHODS[method].extra == "truth" for method, _ in comparison.lines):
         words.append("Best in bold, but for methods that are given true labels.")
     if any(_mark(comparison, line) for line in comparison.lines):

@@ -14,6 +14,6 @@ class Stage(Enum):
     """What is being learnt."""
 
     IMPLICIT = "implicit"
-    """Stage 1: density and colour of the scene, from all photos (and labels, where they guide it)."""
+    """Stage 1: density and color of the scene, from all photos (and labels, where they guide it)."""
     SEMANTIC = "semantic"
     """Stage 2: labels on top of the frozen density, from the labelled photos."""

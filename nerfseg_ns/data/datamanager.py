@@ -1,4 +1,4 @@
-"""nerfstudio's data manager, with label maps, the stages and the observed colour of each ray."""
+"""nerfstudio's data manager, with label maps, the stages and the observed color of each ray."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,7 +123,7 @@ class LabelledDataManager(VanillaDataManager[LabelledDataset]):
             getattr(self, f"{prefix}_image_dataloader").draw_from(labelled or range(len(dataset)))
 
     def patch_sampler(self, count: int, size: int) -> PatchSampler:
-        """What draws so many pieces of labelled photos at a time, for stage 2."""
+        """What draws so many patches of labelled photos at a time, for stage 2."""
         sampler = self._get_pixel_sampler(self.train_dataset, count)
         sampler.set_stage(Stage.SEMANTIC)
         return PatchSampler(self.train_dataset, self.iter_train_image_dataloader, sampler, size)
@@ -170,14 +170,14 @@ class LabelledDataManager(VanillaDataManager[LabelledDataset]):
 
     def draw_train(self) -> Tuple[RayBundle, Dict]:
         """Pixels of the photos themselves, drawn at random for the present stage."""
-        return _with_colours(self.train_dataset, *super().next_train(self.train_count))
+        return _with_colors(self.train_dataset, *super().next_train(self.train_count))
 
     def next_eval(self, step: int) -> Tuple[RayBundle, Dict]:
-        return _with_colours(self.eval_dataset, *super().next_eval(step))
+        return _with_colors(self.eval_dataset, *super().next_eval(step))
 
 
-def _with_colours(dataset: LabelledDataset, ray_bundle: RayBundle, batch: Dict) -> Tuple[RayBundle, Dict]:
-    """Turns the drawn bytes into colours and tells the rays which are labelled."""
-    batch["image"] = dataset.colours(batch["image"], batch.get("mask"))
+def _with_colors(dataset: LabelledDataset, ray_bundle: RayBundle, batch: Dict) -> Tuple[RayBundle, Dict]:
+    """Turns the drawn bytes into colors and tells the rays which are labelled."""
+    batch["image"] = dataset.colors(batch["image"], batch.get("mask"))
     ray_bundle.metadata[LABELLED] = (batch["semantics"] != IGNORE_INDEX).to(ray_bundle.origins.device)
     return ray_bundle, batch

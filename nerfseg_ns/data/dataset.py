@@ -24,7 +24,7 @@ INTENSITIES = torch.from_numpy(np.arange(256, dtype=np.float32) / 255.0)
 class LabelledDataset(InputDataset):
     """Adds `semantics` to every view: UInt8 [height, width, 1], IGNORE_INDEX where not labelled or hidden by a mask.
 
-    nerfstudio's own SemanticDataset knows no unlabelled view, always gives a mask and takes colour labels for indices.
+    nerfstudio's own SemanticDataset knows no unlabelled view, always gives a mask and takes color labels for indices.
 
     Raises:
         UserError: the dataparser gives no `LabelMaps` as `metadata["semantics"]`.
@@ -47,7 +47,7 @@ class LabelledDataset(InputDataset):
         return self.metadata["semantics"]
 
     def get_numpy_image(self, image_idx: int) -> npt.NDArray[np.uint8]:
-        """The photo, [height, width, 3]; an alpha channel is kept only if the dataparser has a colour to put behind."""
+        """The photo, [height, width, 3]; an alpha channel is kept only if the dataparser has a color to put behind."""
         try:
             image = super().get_numpy_image(image_idx)
         except OSError as error:
@@ -55,10 +55,10 @@ class LabelledDataset(InputDataset):
         return image if self._dataparser_outputs.alpha_color is not None else image[..., :3]
 
     def get_bytes(self, image_idx: int) -> dict[str, Tensor]:
-        """A view as it is kept in memory; `colours` makes of its pixels what `get_data` has.
+        """A view as it is kept in memory; `colors` makes of its pixels what `get_data` has.
 
         Returns:
-            `image`: UInt8 [height, width, 3], or 4 with the alpha channel if the dataparser has a colour to put behind.
+            `image`: UInt8 [height, width, 3], or 4 with the alpha channel if the dataparser has a color to put behind.
             `semantics`: UInt8 [height, width, 1]. `mask`, where the scene has masks: Bool [height, width, 1].
         """
         image = np.ascontiguousarray(self.get_numpy_image(image_idx))
@@ -70,23 +70,23 @@ class LabelledDataset(InputDataset):
             data["mask"] = get_image_mask_tensor_from_path(mask_file, self.scale_factor)
         return {**data, **self.get_metadata({**data, "image_idx": image_idx})}
 
-    def colours(
+    def colors(
         self, pixels: UInt8[Tensor, "*batch channels"], mask: Bool[Tensor, "*batch 1"] | None = None
     ) -> Float[Tensor, "*batch 3"]:
-        """Colours of pixels drawn from `get_bytes`, equal to nerfstudio's float images to the last bit.
+        """Colors of pixels drawn from `get_bytes`, equal to nerfstudio's float images to the last bit.
 
         Args:
             pixels: with their alpha channel, if they have one.
             mask: at these pixels, where the scene has masks.
         """
-        colours = INTENSITIES.to(pixels.device)[pixels.int()]
-        if colours.shape[-1] == 4:
+        colors = INTENSITIES.to(pixels.device)[pixels.int()]
+        if colors.shape[-1] == 4:
             behind = self._dataparser_outputs.alpha_color.to(pixels.device)
-            colours = colours[..., :3] * colours[..., 3:] + behind * (1.0 - colours[..., 3:])
+            colors = colors[..., :3] * colors[..., 3:] + behind * (1.0 - colors[..., 3:])
         if self.mask_color and mask is not None:
             mask = mask.to(pixels.device)
-            colours = torch.where(mask == 1.0, colours, torch.ones_like(colours) * colours.new_tensor(self.mask_color))
-        return colours
+            colors = torch.where(mask == 1.0, colors, torch.ones_like(colors) * colors.new_tensor(self.mask_color))
+        return colors
 
     def get_metadata(self, data: dict) -> dict:
         """The label map, in the size of the image as loaded; nothing is labelled outside the photo's mask."""

@@ -1,4 +1,4 @@
-"""Batches for learning colours and labels together in stage 1: pixels of any photo, and labelled ones."""
+"""Batches for learning colors and labels together in stage 1: pixels of any photo, and labelled ones."""
 
 from dataclasses import dataclass, field, fields
 from typing import Dict, Type
@@ -12,12 +12,12 @@ from nerfseg_ns.errors import UserError
 
 @dataclass
 class GuidedPixelSamplerConfig(StagedPixelSamplerConfig):
-    """Config of the pixel sampler that serves colours and labels in one batch."""
+    """Config of the pixel sampler that serves colors and labels in one batch."""
 
     _target: Type = field(default_factory=lambda: GuidedPixelSampler)
     labelled_share: float = 0.125
     """Share of a batch of stage 1 that is drawn from labelled pixels alone; the rest is drawn from all photos. More
-    where labels come out worse than colours. Without guidance (`pipeline.model.guidance.weight`), all is drawn from all
+    where labels come out worse than colors. Without guidance (`pipeline.model.guidance.weight`), all is drawn from all
     photos."""
 
 

@@ -9,7 +9,7 @@ from nerfseg_ns.eye.eye import LabelledPicture
 
 
 class LabelledPictures(Sequence[LabelledPicture]):
-    """Colours and labels of every labelled photo, read when they are asked for.
+    """Colors and labels of every labelled photo, read when they are asked for.
 
     Args:
         dataset: the photos.

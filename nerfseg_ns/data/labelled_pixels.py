@@ -51,7 +51,7 @@ class LabelledPixels:
             chunk: pixels at once.
 
         Returns:
-            Rays, and their batch: `image` [rays, 3], the photo's colours, and `semantics` [rays, 1], class indices.
+            Rays, and their batch: `image` [rays, 3], the photo's colors, and `semantics` [rays, 1], class indices.
         """
         data = self.dataset.get_bytes(view)
         pixels = self._pixels(data)
@@ -61,8 +61,8 @@ class LabelledPixels:
         for chosen in pixels[shuffled[:count]].split(chunk):
             indices = torch.stack([torch.full_like(chosen, view), chosen // width, chosen % width], dim=-1)
             mask = torch.ones_like(chosen, dtype=torch.bool)[:, None]  # labelled pixels lie within it
-            colours = self.dataset.colours(image[chosen], mask)
-            yield self.ray_generator(indices), {"image": colours, "semantics": labels[chosen]}
+            colors = self.dataset.colors(image[chosen], mask)
+            yield self.ray_generator(indices), {"image": colors, "semantics": labels[chosen]}
 
     @staticmethod
     def _pixels(data: Dict[str, Tensor]) -> Int[Tensor, "pixels"]:

@@ -36,7 +36,7 @@ class RayCache:
     Args:
         config: how many to keep.
         pixels: all labelled pixels.
-        freeze: renders a bundle of rays with the frozen geometry; the batch holds their `image` colours and `semantics`
+        freeze: renders a bundle of rays with the frozen geometry; the batch holds their `image` colors and `semantics`
             labels.
         fresh: draws labelled pixels at random, as rays and batch; asked only where not all labelled rays fit.
     """
@@ -131,7 +131,7 @@ def _fill(count: int, parts: Iterator[CachedRays]) -> CachedRays:
 def half_precision(tensor: Tensor) -> Tensor:
     """What is kept of a tensor: labels in a byte; others in half precision, but for vectors of three numbers.
 
-    Those are positions, for which half precision is coarser than a voxel allows, and colours.
+    Those are positions, for which half precision is coarser than a voxel allows, and colors.
     """
     if not tensor.is_floating_point():
         return tensor.byte()

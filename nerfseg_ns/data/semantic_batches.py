@@ -1,4 +1,4 @@
-"""Batches of stage 2: labelled rays, pieces of labelled photos, and rays that the eye has labelled."""
+"""Batches of stage 2: labelled rays, patches of labelled photos, and rays that the eye has labelled."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Callable, Dict, Optional, Protocol, Tuple
 from torch import Tensor
 
 from nerfseg_ns.data.patch_sampler import PatchSampler
-from nerfseg_ns.semantics.batch import CROP_LABELS, TAUGHT_LABELS, SemanticBatch
+from nerfseg_ns.semantics.batch import PATCH_LABELS, TAUGHT_LABELS, SemanticBatch
 from nerfseg_ns.semantics.cached_rays import CachedRays
 
 
@@ -25,11 +25,11 @@ class SemanticBatches:
 
     rays: RaySource
     """With the user's labels."""
-    crops: Optional[PatchSampler] = None
+    patches: Optional[PatchSampler] = None
     """Pieces of labelled photos, for a model that looks at pixels together."""
-    crops_seed: int = 0
-    """Number of the pieces of step 0. With those of the later steps a run that is resumed goes on as if it had not been
-    interrupted, and processes that train together have the same ones."""
+    patches_seed: int = 0
+    """Number of the patches of step 0. With those of the later steps a run that is resumed goes on as if it had never
+    stopped, and processes that train together have the same ones."""
     taught: Optional[Callable[[int], CachedRays]] = None
     """Gives so many rays, mostly with labels of the eye's; None unless it teaches."""
 
@@ -41,13 +41,13 @@ class SemanticBatches:
             step: that they are for, of all steps of the training.
 
         Returns:
-            The inputs, and what belongs to them: the photos' colours as `image` [rays, 3], class indices as `semantics`
-            [rays, 1], CROP_LABELS and TAUGHT_LABELS.
+            The inputs, and what belongs to them: the photos' colors as `image` [rays, 3], class indices as `semantics`
+            [rays, 1], PATCH_LABELS and TAUGHT_LABELS.
         """
         inputs = SemanticBatch(self.rays.draw(count))
         batch = {"image": inputs.rays.observed, "semantics": inputs.rays.labels[:, None]}
-        if self.crops is not None:
-            inputs.crops, batch[CROP_LABELS] = self.crops.draw(self.crops_seed + step)
+        if self.patches is not None:
+            inputs.patches, batch[PATCH_LABELS] = self.patches.draw(self.patches_seed + step)
         if self.taught is not None:
             inputs.taught = self.taught(len(inputs))
             batch[TAUGHT_LABELS] = inputs.taught.labels

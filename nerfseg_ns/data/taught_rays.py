@@ -49,7 +49,7 @@ class SceneRays:
         Args:
             dataset: the training photos.
             ray_generator: of their cameras.
-            freeze: renders rays with the frozen geometry; the batch holds their `image` colours and `semantics` labels.
+            freeze: renders rays with the frozen geometry; the batch holds their `image` colors and `semantics` labels.
             see: class probabilities of a photo; None where the eye does not look.
             photos: at most, evenly chosen.
             count: rays of all of them.

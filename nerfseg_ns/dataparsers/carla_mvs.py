@@ -53,7 +53,7 @@ class CarlaMVSDataParserConfig(DataParserConfig):
     """The stage-2 tree, for scenes that come as a pair of trees: its rgb/ holds class indices, of labelled views only.
     Views are found by file stem and must have the same pose in both. label_folder is then ignored."""
     palette: Literal["auto", "carla-mvs-20", "carla-older", "carla-newer", "google-earth"] = "auto"
-    """Classes of a scene without a classes.json. auto chooses by all colours of the label files; label files that hold
+    """Classes of a scene without a classes.json. auto chooses by all colors of the label files; label files that hold
     class indices do not tell their classes, so choose one there."""
     label_encoding: Literal["auto", "index", "rgb", "bgr"] = "auto"
     """How label files encode classes. auto decides over all label files and the whole palette; set it if that finds

@@ -54,8 +54,8 @@ class GoogleEarthDataParserConfig(DataParserConfig):
     """Folder of the label files in the scene's folder: PNGs or LabelMe JSONs with the frame's stem, COCO JSONs, or a
     VOC export."""
     palette: Literal["auto", "carla-mvs-20", "carla-older", "carla-newer", "google-earth"] = "auto"
-    """Classes of a scene without a classes.json; auto chooses by all colours of the label files. google-earth:
-    Building, Grass, Ground, Tree, Car in the paper's colours."""
+    """Classes of a scene without a classes.json; auto chooses by all colors of the label files. google-earth:
+    Building, Grass, Ground, Tree, Car in the paper's colors."""
     label_encoding: Literal["auto", "index", "rgb", "bgr"] = "auto"
     """How label PNGs encode classes. auto decides over all label files and the whole palette."""
     eval_mode: Literal["interval", "fraction", "filename", "all"] = "all"

@@ -43,7 +43,7 @@ class LabelledSceneOptions(NerfstudioDataParserConfig):
     a VOC export. images takes LabelMe's JSONs from beside the photos. A frame of transforms.json may name its label
     file itself, as label_path."""
     palette: Literal["auto", "carla-mvs-20", "carla-older", "carla-newer", "google-earth"] = "auto"
-    """Classes of a scene without a classes.json; auto chooses by all colours of the label files."""
+    """Classes of a scene without a classes.json; auto chooses by all colors of the label files."""
     label_encoding: Literal["auto", "index", "rgb", "bgr"] = "auto"
     """How label PNGs encode classes. auto decides over all label files and the whole palette."""
     images_path: Path = Path("images")

@@ -15,7 +15,7 @@ from torch import Tensor
 from nerfseg_ns.demo.folder import DemoFolder
 from nerfseg_ns.evaluation.depth import DepthScore, read_true_depth
 from nerfseg_ns.labels.label_maps import LabelMaps
-from nerfseg_ns.pictures.label_colours import save_labels
+from nerfseg_ns.pictures.label_colors import save_labels
 from nerfseg_ns.pictures.views import confidence_picture, depth_picture, error_picture, save_picture, to_bytes
 from nerfseg_ns.pipeline import NerfSegPipeline
 from nerfseg_ns.semantics.outputs import LOGITS

@@ -41,7 +41,7 @@ COLUMNS = {
 }
 STEP_NAMES = {
     "town": "Making the town",
-    "implicit": "Stage 1: geometry and colours",
+    "implicit": "Stage 1: geometry and colors",
     "semantic": "Stage 2: labels",
     "evaluate": "Evaluation of the test views",
     "render": "Label video",
@@ -96,7 +96,7 @@ def _video(folder: DemoFolder) -> str:
     return (
         "<section><h2>Labels along a new flight</h2><p>A turn around the town on a path where no photo was taken.</p>"
         f'<video src="{source}" controls autoplay loop muted playsinline></video>'
-        '<div class="panels"><span>Rendered colour</span><span>Labels over colour</span><span>Labels</span></div>'
+        '<div class="panels"><span>Rendered color</span><span>Labels over color</span><span>Labels</span></div>'
         "</section>"
     )
 
@@ -131,8 +131,8 @@ def _classes(metrics: Dict[str, Any], table: ClassTable) -> str:
         f'<td class="number">{percent(metrics.get("observed/miou"))}</td></tr>'
     )
     return (
-        "<section><h2>IoU by class</h2><p>Over all pixels of all test views; classified with the colour that the model "
-        "renders, and with the colour that the photo shows.</p><table><tr><th>Class</th><th></th>"
+        "<section><h2>IoU by class</h2><p>Over all pixels of all test views; classified with the color that the model "
+        "renders, and with the color that the photo shows.</p><table><tr><th>Class</th><th></th>"
         f'<th class="number">Rendered</th><th class="number">Observed</th></tr>{"".join(rows)}</table></section>'
     )
 

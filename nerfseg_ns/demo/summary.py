@@ -11,7 +11,7 @@ def summary(metrics: Dict[str, Any]) -> List[Tuple[str, str]]:
         ("mIoU", percent(metrics.get("miou"))),
         ("Total accuracy", percent(metrics.get("total_accuracy"))),
         ("Average accuracy", percent(metrics.get("average_accuracy"))),
-        ("mIoU, observed colour", percent(metrics.get("observed/miou"))),
+        ("mIoU, observed color", percent(metrics.get("observed/miou"))),
         ("Median depth error", percent(metrics["depth_median_relative_error"], 2)),
         ("PSNR", f"{metrics['psnr']:.1f} dB"),
         ("SSIM", f"{metrics['ssim']:.3f}"),

@@ -18,7 +18,7 @@ from nerfseg_ns.training.stages import StageScheduleConfig
 from nerfseg_ns.training.trainer import StagedTrainerConfig
 from nerfseg_ns.utils.commands import device_type
 
-DESCRIPTIONS = {Stage.IMPLICIT: "Stage 1, geometry and colours", Stage.SEMANTIC: "Stage 2, labels"}
+DESCRIPTIONS = {Stage.IMPLICIT: "Stage 1, geometry and colors", Stage.SEMANTIC: "Stage 2, labels"}
 
 
 def training_config(config: DemoConfig, folder: DemoFolder) -> StagedTrainerConfig:

@@ -1,4 +1,4 @@
-"""The label video along the camera path: colour, overlay and labels side by side, and every label map as a PNG."""
+"""The label video along the camera path: color, overlay and labels side by side, and every label map as a PNG."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from rich.progress import track
 
 from nerfseg_ns.demo.evaluate import label_map
 from nerfseg_ns.demo.folder import DemoFolder
-from nerfseg_ns.pictures.label_colours import save_labels
+from nerfseg_ns.pictures.label_colors import save_labels
 from nerfseg_ns.pictures.views import to_bytes
 from nerfseg_ns.pipeline import NerfSegPipeline
 from nerfseg_ns.utils.files import write_whole
 
 PANELS = ("rgb", "semantics_overlay", "semantics_colormap")
 ENLARGEMENT = 2
-"""Frames are enlarged pixel by pixel: players' videos hold colour at half the resolution, which blurs label edges."""
+"""Frames are enlarged pixel by pixel: players' videos hold color at half the resolution, which blurs label edges."""
 QUALITY = 16
 """x264's constant rate factor; 18 and less looks lossless."""
 

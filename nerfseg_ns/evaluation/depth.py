@@ -1,4 +1,4 @@
-"""How right the rendered depth is, against depth that is known: right colours alone do not tell."""
+"""How right the rendered depth is, against depth that is known: right colors alone do not tell."""
 
 from __future__ import annotations
 

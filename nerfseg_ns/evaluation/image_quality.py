@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def psnr(rendered: Float[Tensor, "*batch 3"], photo: Float[Tensor, "*batch 3"]) -> Float[Tensor, ""]:
-    """Peak signal-to-noise ratio in decibels of colours in [0, 1]."""
+    """Peak signal-to-noise ratio in decibels of colors in [0, 1]."""
     from torchmetrics.functional.image import peak_signal_noise_ratio
 
     return peak_signal_noise_ratio(rendered, photo, data_range=1.0)

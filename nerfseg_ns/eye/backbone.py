@@ -25,9 +25,9 @@ class Backbone:
     network: nn.Module
     """From images [1, 3, height, width] to a list of maps, fine to coarse."""
     mean: Tuple[float, ...]
-    """Of the colours that it expects, 0 to 1."""
+    """Of the colors that it expects, 0 to 1."""
     std: Tuple[float, ...]
-    """Of the colours that it expects."""
+    """Of the colors that it expects."""
     channels: Tuple[int, ...]
     """Of the maps."""
     strides: Tuple[int, ...]
@@ -51,7 +51,7 @@ def load_backbone(name: str, device: str) -> Backbone:
         UserError: there is no such network, or its weights cannot be had.
     """
     if name == DEFAULT_BACKBONE:
-        network, mean, std = _lite0(), (127 / 255,) * 3, (128 / 255,) * 3  # as the weights' own package scales colours
+        network, mean, std = _lite0(), (127 / 255,) * 3, (128 / 255,) * 3  # as the weights' own package scales colors
     elif name.startswith(TIMM_PREFIX):
         network, mean, std = _of_timm(name[len(TIMM_PREFIX) :])
     else:

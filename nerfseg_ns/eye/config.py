@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nerfseg_ns.core.older_runs import OlderConfig
 from nerfseg_ns.errors import ErrorCollector, UserError
 
 NO_BACKBONE = "none"
@@ -11,13 +12,15 @@ DEFAULT_BACKBONE = "efficientnet-lite0"
 TIMM_PREFIX = "timm/"
 LEAST_SKILL = 0.65
 """Share of labelled pixels, named without learning from their part of the photo, up to which an eye tells little."""
-COUNTS = ("side", "least_side", "decoders", "steps", "crops", "copies", "max_copies", "trial_pixels")
+COUNTS = ("side", "least_side", "decoders", "steps", "patches", "copies", "max_copies", "trial_pixels")
 """Options that are whole numbers from 1 on."""
 
 
 @dataclass
-class EyeConfig:
+class EyeConfig(OlderConfig):
     """How photos are seen: a network trained on millions of other images, and what is learnt on its features."""
+
+    renamed_fields = {"crops": "patches"}
 
     backbone: str = DEFAULT_BACKBONE
     """Network whose features are used, frozen. efficientnet-lite0 is installed with nerfseg, ImageNet weights included;
@@ -33,10 +36,10 @@ class EyeConfig:
     trainings and right in others; three agree better from training to training, and take three times as long."""
     steps: int = 750
     """Steps that each of them learns for. More where many photos are labelled: rare classes need them."""
-    crops: int = 4
-    """Pieces of labelled photos, of 256 pixels both ways, that a step learns from."""
+    patches: int = 4
+    """Patches of labelled photos, of 256 pixels both ways, that a step learns from."""
     copies: int = 32
-    """Copies of each labelled photo that are learnt from: turned by any angle, mirrored, recoloured, of other sizes."""
+    """Copies of each labelled photo that are learnt from: turned by any angle, mirrored, recolored, of other sizes."""
     max_copies: int = 96
     """Most copies of all labelled photos together; where more photos are labelled, so many of them are learnt from. A
     copy of a photo of 1,000 x 750 pixels takes 13 MB of memory while it learns."""
@@ -52,7 +55,7 @@ class EyeConfig:
     """Pixels, of the classified photo at half size, within which borders are drawn to the photo's own edges; 0 leaves
     them as soft as the network's features are."""
     refine_epsilon: float = 1e-4
-    """Variance of colours (0 to 1) from which on a difference is an edge."""
+    """Variance of colors (0 to 1) from which on a difference is an edge."""
 
     def check(self) -> None:
         """Checks the options.

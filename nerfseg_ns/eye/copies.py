@@ -1,4 +1,4 @@
-"""Copies of a labelled photo as the backbone sees them: turned by any angle, mirrored, larger, smaller, recoloured."""
+"""Copies of a labelled photo as the backbone sees them: turned by any angle, mirrored, larger, smaller, recolored."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def see_copies(
     Args:
         backbone: that sees them.
         config: how many.
-        image: colours 0 to 1, in the size that the backbone is to see.
+        image: colors 0 to 1, in the size that the backbone is to see.
         labels: class indices of its pixels.
         generator: of all that is random.
         photos: that share the most copies that the config allows.
@@ -62,7 +62,7 @@ def see_copies(
         copy = F.grid_sample(copy, grid, padding_mode="reflection", align_corners=False)[0].clamp(0, 1)
         own = F.grid_sample(plane, grid, mode="nearest", align_corners=False)[0].byte()
         own[0].masked_fill_((grid[0].abs() > 1).any(dim=-1), IGNORE_INDEX)
-        yield SeenCopy(Pyramid.of(backbone, recolour(copy, generator)).half(), *own)
+        yield SeenCopy(Pyramid.of(backbone, recolor(copy, generator)).half(), *own)
 
 
 def random_view(size: Sequence[int], generator: torch.Generator) -> Float[Tensor, "1 height width 2"]:
@@ -86,7 +86,7 @@ def _random(generator: torch.Generator) -> float:
     return float(torch.rand((), generator=generator))
 
 
-def recolour(image: Float[Tensor, "3 height width"], generator: torch.Generator) -> Float[Tensor, "3 height width"]:
+def recolor(image: Float[Tensor, "3 height width"], generator: torch.Generator) -> Float[Tensor, "3 height width"]:
     """The image as another light or another exposure would have it: other gain, contrast, offset and white balance."""
 
     def between(limit: float, *shape: int) -> Tensor:

@@ -26,7 +26,7 @@ from nerfseg_ns.eye.descent import descend
 from nerfseg_ns.eye.pyramid import Pyramid
 from nerfseg_ns.eye.refine import guided_filter
 from nerfseg_ns.eye.skill import find_skill
-from nerfseg_ns.eye.training_crops import TrainingCrops
+from nerfseg_ns.eye.training_patches import TrainingPatches
 from nerfseg_ns.eye.training_pixels import SeenPixels
 from nerfseg_ns.eye.turns import TEST_TURNS, turn, turn_back
 from nerfseg_ns.labels.classes import IGNORE_INDEX
@@ -36,7 +36,7 @@ STEP = 2
 """Pixels, both ways, of which one is classified; what lies between is read between them."""
 
 LabelledPicture = Tuple[Float[Tensor, "height width 3"], UInt8[Tensor, "height width"]]
-"""Colours 0 to 1, and class indices."""
+"""Colors 0 to 1, and class indices."""
 
 
 def make_eye(config: EyeConfig, num_classes: int) -> Optional[Eye]:
@@ -126,16 +126,16 @@ class Eye(nn.Module):
         if not self.is_learnt:
             return
         with seeded(seed, self.skill.device):
-            crops, scale = TrainingCrops(copies, self.num_classes, generator), pixels.scale
+            patches, scale = TrainingPatches(copies, self.num_classes, generator), pixels.scale
             for decoder in track(self.decoders, "The eye learns the labels", console=CONSOLE, transient=True):
                 decoder.reset(*scale)
-                self._descend(decoder, crops)
+                self._descend(decoder, patches)
 
-    def _descend(self, decoder: PyramidDecoder, crops: TrainingCrops) -> None:
-        weights = crops.weights.to(self.skill.device)
+    def _descend(self, decoder: PyramidDecoder, patches: TrainingPatches) -> None:
+        weights = patches.weights.to(self.skill.device)
 
         def find_loss() -> Float[Tensor, ""]:
-            maps, labels = crops.draw(self.config.crops)
+            maps, labels = patches.draw(self.config.patches)
             return F.cross_entropy(decoder(maps), labels, weights, ignore_index=IGNORE_INDEX)
 
         descend(decoder, self.config.steps, find_loss)
@@ -164,7 +164,7 @@ class Eye(nn.Module):
         """Class probabilities of every pixel of a photo.
 
         Args:
-            image: colours 0 to 1.
+            image: colors 0 to 1.
             turns: turns and mirrors that are averaged; as the config says unless given.
         """
         seen = self._as_seen(image.to(self.skill.device).movedim(-1, 0))

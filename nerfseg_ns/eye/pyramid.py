@@ -31,7 +31,7 @@ class Pyramid:
     @classmethod
     @torch.no_grad()
     def of(cls, backbone: Backbone, image: Float[Tensor, "3 h w"]) -> Pyramid:
-        """The maps of an image with colours 0 to 1."""
+        """The maps of an image with colors 0 to 1."""
         mean, std = (image.new_tensor(values)[:, None, None] for values in (backbone.mean, backbone.std))
         height, width = image.shape[1:]
         padding = (0, -width % backbone.stride, 0, -height % backbone.stride)

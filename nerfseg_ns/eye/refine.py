@@ -1,4 +1,4 @@
-"""Borders drawn to the photo's own edges: the guided filter (He, Sun, Tang, ECCV 2010), a colour image its guide."""
+"""Borders drawn to the photo's own edges: the guided filter (He, Sun, Tang, ECCV 2010), a color image its guide."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def guided_filter(
     radius: int,
     epsilon: float,
 ) -> Float[Tensor, "channels height width"]:
-    """Values that, within every window, are a linear function of the guide's colour.
+    """Values that, within every window, are a linear function of the guide's color.
 
     Args:
         values: such as class probabilities.
-        guide: colours 0 to 1.
+        guide: colors 0 to 1.
         radius: pixels from a window's middle to its border.
-        epsilon: variance of colours from which on a difference is an edge.
+        epsilon: variance of colors from which on a difference is an edge.
     """
     mean_guide, mean_values = window_mean(guide, radius), window_mean(values, radius)
     variance = _window_covariance(guide, guide, mean_guide, mean_guide, radius)

@@ -40,7 +40,7 @@ class RenderedLevel:
     """One cascade level, rendered."""
 
     rgb: Float[Tensor, "rays 3"]
-    """Colour, composited over all segments and the background."""
+    """Color, composited over all segments and the background."""
     depth: Float[Tensor, "rays 1"]
     """Distance along the ray at which half of it is absorbed, in the units of the poses."""
     accumulation: Float[Tensor, "rays 1"]
@@ -67,7 +67,7 @@ class GeometryConfig(InstantiateConfig):
 
 
 class Geometry(nn.Module, ABC):
-    """Density, colour and location features of a scene (stage 1 of the method).
+    """Density, color and location features of a scene (stage 1 of the method).
 
     A new geometry subclasses this, fills `levels` and implements the abstract methods; nothing else has to change.
 
@@ -93,7 +93,7 @@ class Geometry(nn.Module, ABC):
     def get_losses(
         self, levels: List[RenderedLevel], image: Float[Tensor, "rays 3"], step: int
     ) -> Dict[str, Float[Tensor, ""]]:
-        """Losses of stage 1 against the observed colours."""
+        """Losses of stage 1 against the observed colors."""
 
     def fit_to_scene(self, dataset: InputDataset) -> None:
         """Takes over what has to be known of the scene before the first step; nothing by default."""

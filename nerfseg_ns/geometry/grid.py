@@ -59,7 +59,7 @@ class GridGeometryConfig(GeometryConfig):
 
 @dataclass
 class FieldSamples:
-    """What lies along rays, but for its colours."""
+    """What lies along rays, but for its colors."""
 
     samples: RaySamples
     """Of the field."""
@@ -89,8 +89,8 @@ def _with_sparse(ray_bundle: RayBundle, known: DepthRays) -> RayBundle:
 class GridGeometry(Geometry):
     """One level, one segment: the field inside the scene's frame, the sky behind it.
 
-    Rays that leave the frame through the ground must end before: in training, a random colour lies behind them. Without
-    that, matter is traded for background and the depth comes out wrong behind right colours.
+    Rays that leave the frame through the ground must end before: in training, a random color lies behind them. Without
+    that, matter is traded for background and the depth comes out wrong behind right colors.
 
     Args:
         config: sizes and weights.
@@ -151,7 +151,7 @@ class GridGeometry(Geometry):
         return [RenderedLevel(rgb, depth, accumulation, [rays.segment], proposals)]
 
     def _find_matter(self, ray_bundle: RayBundle) -> FieldSamples:
-        """All but the colours."""
+        """All but the colors."""
         near, far, through_ground = self.frame.intersect(ray_bundle.origins, ray_bundle.directions)
         ray_bundle.nears, ray_bundle.fars = near, far
         samples, (proposal_weights,), (proposal_samples,) = self.sampler(ray_bundle, density_fns=[self.proposal])

@@ -21,7 +21,7 @@ INITIAL_LOG_DENSITY = -2.0
 
 
 class GridField(Field):
-    """Density, location feature and colour from feature planes.
+    """Density, location feature and color from feature planes.
 
     Args:
         frame: maps positions to grid coordinates.
@@ -50,7 +50,7 @@ class GridField(Field):
         self.density = nn.Linear(width, 1)
         nn.init.zeros_(self.density.bias)
         self.direction_encoding = SHEncoding(levels=3)
-        self.mlp_colour = MLP(
+        self.mlp_color = MLP(
             width + self.direction_encoding.get_out_dim(),
             2,
             width,
@@ -78,7 +78,7 @@ class GridField(Field):
         directions = self.direction_encoding(ray_samples.frustums.directions[..., 0, :])[..., None, :]
         directions = directions.expand(*density_embedding.shape[:-1], -1)
         inputs = torch.cat([density_embedding, directions], dim=-1)
-        rgb = self.mlp_colour(inputs.flatten(0, -2)).float().view(*inputs.shape[:-1], 3)
+        rgb = self.mlp_color(inputs.flatten(0, -2)).float().view(*inputs.shape[:-1], 3)
         return {FieldHeadNames.RGB: rgb}
 
     def grids(self) -> List[nn.Parameter]:
@@ -87,7 +87,7 @@ class GridField(Field):
 
     def networks(self) -> List[nn.Parameter]:
         """The small MLPs."""
-        return [*self.mlp_base.parameters(), *self.density.parameters(), *self.mlp_colour.parameters()]
+        return [*self.mlp_base.parameters(), *self.density.parameters(), *self.mlp_color.parameters()]
 
 
 class ProposalGrid(nn.Module):
@@ -112,7 +112,7 @@ class ProposalGrid(nn.Module):
 
 
 class Sky(nn.Module):
-    """Colour of what lies beyond the scene, from the direction alone."""
+    """Color of what lies beyond the scene, from the direction alone."""
 
     def __init__(self) -> None:
         super().__init__()

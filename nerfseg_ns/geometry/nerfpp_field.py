@@ -53,7 +53,7 @@ def frequency_encoding(in_dim: int, num_frequencies: int) -> NeRFEncoding:
 
 
 class NeRFPPField(NeRFField):
-    """Location-MLP (density and location feature) and View-MLP (colour) of one part of the scene.
+    """Location-MLP (density and location feature) and View-MLP (color) of one part of the scene.
 
     The location feature is the density embedding that `get_density` returns; stage 2 reads it and never changes it.
 

@@ -29,7 +29,7 @@ class Part:
     weights: Float[Tensor, "rays samples 1"]
     """Volume-rendering weights within the part."""
     rgb: Float[Tensor, "rays 3"]
-    """Colour of the part."""
+    """Color of the part."""
 
     @property
     def accumulation(self) -> Float[Tensor, "rays 1"]:
@@ -56,7 +56,7 @@ class NeRFPPLevel(nn.Module):
 
 
 def render_part(network: NeRFPPField, samples: RaySamples) -> Part:
-    """Renders a part, asking its network for density and colour at every sample."""
+    """Renders a part, asking its network for density and color at every sample."""
     density, features = network.get_density(samples)
     weights = samples.get_weights(density)
     rgb = network.get_outputs(samples, features)[FieldHeadNames.RGB]

@@ -22,7 +22,7 @@ class SkippingRenderer:
     """Renders both cascade levels from those of the networks' answers that matter.
 
     The coarse foreground is asked from front to back until the light is gone, the fine one in and next to the coarse
-    samples that hold matter. The background is asked in the same way, for rays that still have light there. Colours are
+    samples that hold matter. The background is asked in the same way, for rays that still have light there. Colors are
     asked of the fine level's heaviest samples; the coarse level gets none (NaN): only stage 1 compares them.
 
     Args:
@@ -60,7 +60,7 @@ class SkippingRenderer:
         return Part(samples, features, samples.get_weights(density), unknown)
 
     def _fine_part(self, network: NeRFPPField, samples: RaySamples, chosen: Bool[Tensor, "rays samples"]) -> Part:
-        """The same with colours: the samples that are asked for theirs stand for those too light to be."""
+        """The same with colors: the samples that are asked for theirs stand for those too light to be."""
         part = self._coarse_part(network, samples, chosen)
         asked = heaviest(part.weights[..., 0], self.skip_weight)
         weights = part.weights * asked[..., None]

@@ -62,7 +62,7 @@ def query_rgb(
     features: Float[Tensor, "rays samples width"],
     chosen: Bool[Tensor, "rays samples"],
 ) -> Float[Tensor, "rays samples 3"]:
-    """Colours of the chosen samples, black elsewhere."""
+    """Colors of the chosen samples, black elsewhere."""
     rgb = torch.zeros_like(samples.deltas).repeat(1, 1, 3)
     for piece in _slices(chosen.nonzero(as_tuple=True)):
         outputs = network.get_outputs(RaySamples(samples.frustums[piece]), features[piece])

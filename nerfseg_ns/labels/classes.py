@@ -1,4 +1,4 @@
-"""The class table of a scene: names, colours and the index that means "not labelled" in its files."""
+"""The class table of a scene: names, colors and the index that means "not labelled" in its files."""
 
 from __future__ import annotations
 
@@ -46,20 +46,20 @@ class ClassTable:
         object.__setattr__(self, "names", tuple(self.names))
         object.__setattr__(self, "colors", tuple(tuple(int(value) for value in color) for color in self.colors))
         _refuse_repeats("name", self.names, self.names)
-        _refuse_repeats("colour", self.colors, self.names)
+        _refuse_repeats("color", self.colors, self.names)
 
     def _check_entries(self) -> None:
         if not len(self.names):
-            raise UserError("The class table has no classes: name at least one, with its colour.")
+            raise UserError("The class table has no classes: name at least one, with its color.")
         if len(self.names) > MAX_CLASSES:
             raise UserError(f"The class table has {len(self.names)} classes; 8-bit labels allow {MAX_CLASSES}.")
         if len(self.names) != len(self.colors):
-            raise UserError(f"The class table has {len(self.names)} names and {len(self.colors)} colours.")
+            raise UserError(f"The class table has {len(self.names)} names and {len(self.colors)} colors.")
         for name, color in zip(self.names, self.colors, strict=True):
             if not isinstance(name, str) or not name.strip():
                 raise UserError(f"The class table holds {name!r} where a class name (text) is expected.")
             if len(color) != 3 or not all(_is_byte(value) for value in color):
-                raise UserError(f"Class {name!r} has the colour {color}; expected three whole numbers, 0 to 255.")
+                raise UserError(f"Class {name!r} has the color {color}; expected three whole numbers, 0 to 255.")
         if self.file_ignore_index is not None and not _is_byte(self.file_ignore_index):
             raise UserError(f"ignore_index is {self.file_ignore_index!r}; expected a whole number, 0 to 255, or null.")
 
@@ -68,7 +68,7 @@ class ClassTable:
 
     @property
     def color_array(self) -> UInt8[np.ndarray, "classes 3"]:
-        """The colours as an RGB array, a fresh copy."""
+        """The colors as an RGB array, a fresh copy."""
         return np.array(self.colors, dtype=np.uint8)
 
     @classmethod
@@ -98,7 +98,7 @@ class ClassTable:
         entries = content["classes"]
         for position, entry in enumerate(entries):
             if not isinstance(entry, dict) or "name" not in entry or not isinstance(entry.get("color"), list):
-                raise UserError(f"Class {position} has no name or no colour; {expected}")
+                raise UserError(f"Class {position} has no name or no color; {expected}")
         return cls(
             names=tuple(entry["name"] for entry in entries),
             colors=tuple(tuple(entry["color"]) for entry in entries),

@@ -36,7 +36,7 @@ class CocoLabel(PhotoLabel):
 
     @classmethod
     def own_classes(cls, labels: Sequence[CocoLabel], options: LabelOptions) -> ClassTable:
-        """The names of all categories by their ids, file by file, in made-up colours."""
+        """The names of all categories by their ids, file by file, in made-up colors."""
         names = [name for label in labels for _, name in sorted(label.categories.items())]
         return named_table([name for name in dict.fromkeys(names) if not is_not_labelled(name)], labels[0].path)
 

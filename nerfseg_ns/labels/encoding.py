@@ -1,6 +1,6 @@
-"""How label PNGs encode classes: as indices or as colours, colours in RGB or BGR order.
+"""How label PNGs encode classes: as indices or as colors, colors in RGB or BGR order.
 
-Which of these a scene uses is decided once, over the colours of all its label files and the whole palette. One colour
+Which of these a scene uses is decided once, over the colors of all its label files and the whole palette. One color
 decides nothing: in Carla's newer list Rock is Sky with R and B swapped.
 """
 
@@ -28,15 +28,15 @@ class LabelColors:
     """What all label files of a scene hold together."""
 
     codes: Int[np.ndarray, " colors"]
-    """The distinct colour codes, sorted."""
+    """The distinct color codes, sorted."""
     single_channel: bool
     """Whether the files have one channel: class indices."""
     embedded: frozenset[tuple[int, int]] = frozenset()
-    """(index, colour code) as used in palette-mode PNGs."""
+    """(index, color code) as used in palette-mode PNGs."""
 
 
 def scan_labels(paths: Sequence[Path], sizes: Sequence[Size] | None = None) -> LabelColors:
-    """Decodes every label file once and collects the colours.
+    """Decodes every label file once and collects the colors.
 
     Args:
         paths: the label files, at least one.
@@ -44,7 +44,7 @@ def scan_labels(paths: Sequence[Path], sizes: Sequence[Size] | None = None) -> L
 
     Raises:
         UserError: a file is unreadable, not a PNG of 8 bits a channel, or of another size than its photo; or some
-            files are single-channel and others colour.
+            files are single-channel and others color.
     """
     seen = np.zeros(1 << 24, dtype=bool)
     embedded: set[tuple[int, int]] = set()
@@ -62,21 +62,21 @@ def scan_labels(paths: Sequence[Path], sizes: Sequence[Size] | None = None) -> L
     problems.raise_found()
     if len(kinds) == 2:
         raise UserError(
-            f"{kinds[True]} has one channel (class indices), {kinds[False]} has colours: all label files of a scene "
+            f"{kinds[True]} has one channel (class indices), {kinds[False]} has colors: all label files of a scene "
             "must be of one kind. Convert one kind into the other."
         )
     return LabelColors(np.flatnonzero(seen), True in kinds, frozenset(embedded))
 
 
 def decide_encoding(colors: LabelColors, table: ClassTable) -> Encoding:
-    """Decides how a scene's label files encode classes, over all their colours and the whole palette.
+    """Decides how a scene's label files encode classes, over all their colors and the whole palette.
 
-    Single-channel files hold indices. For colour files the channel order is taken in which the palette has every
-    colour; if it has them in neither order, or all colours are grey, the first channel may hold the index. Where
-    nothing fits, the best match is returned, so that reading the files names the wrong colours.
+    Single-channel files hold indices. For color files the channel order is taken in which the palette has every
+    color; if it has them in neither order, or all colors are grey, the first channel may hold the index. Where
+    nothing fits, the best match is returned, so that reading the files names the wrong colors.
 
     Raises:
-        UserError: both channel orders fit and give different classes, or palette-mode PNGs hold the scene's colours
+        UserError: both channel orders fit and give different classes, or palette-mode PNGs hold the scene's colors
             at other positions than the class table.
     """
     if colors.single_channel:
@@ -94,7 +94,7 @@ def decide_encoding(colors: LabelColors, table: ClassTable) -> Encoding:
 def classify(
     codes: Int[np.ndarray, "*shape"], table: ClassTable, encoding: Encoding
 ) -> tuple[UInt8[np.ndarray, "*shape"], Bool[np.ndarray, "*shape"]]:
-    """Class indices of colour codes.
+    """Class indices of color codes.
 
     Returns:
         The classes (IGNORE_INDEX where not labelled or not known) and whether the table knows the code.
@@ -119,14 +119,14 @@ def refuse_ambiguous_order(colors: LabelColors, fitting: set[str]) -> None:
     asymmetric = [code for code in colors.codes if (code & 0xFF) != (code >> 16)]
     if {"rgb", "bgr"} <= fitting and asymmetric:
         raise UserError(
-            f"The label files' colours (such as {describe_code(asymmetric[0])}) are in the palette in RGB and in BGR "
+            f"The label files' colors (such as {describe_code(asymmetric[0])}) are in the palette in RGB and in BGR "
             "order, as different classes. Say which it is: --label-encoding rgb or bgr."
         )
 
 
 @lru_cache(maxsize=4)
 def _color_lookup(table: ClassTable, encoding: Encoding) -> UInt8[np.ndarray, " codes"]:
-    """Class index by colour code, IGNORE_INDEX where the palette has no such colour: 16 MB, one gather per image."""
+    """Class index by color code, IGNORE_INDEX where the palette has no such color: 16 MB, one gather per image."""
     colors = table.color_array.astype(np.int64)
     if encoding == "bgr":
         colors = colors[:, ::-1]
@@ -136,7 +136,7 @@ def _color_lookup(table: ClassTable, encoding: Encoding) -> UInt8[np.ndarray, " 
 
 
 def _used_entries(pixels: LabelPixels) -> set[tuple[int, int]]:
-    """The (index, colour code) pairs that occur in a palette-mode image, where it is not transparent; else none."""
+    """The (index, color code) pairs that occur in a palette-mode image, where it is not transparent; else none."""
     if pixels.embedded is None:
         return set()
     indices = pixels.codes[pixels.opaque] & 0xFF
@@ -146,7 +146,7 @@ def _used_entries(pixels: LabelPixels) -> set[tuple[int, int]]:
 
 
 def _check_embedded(colors: LabelColors, table: ClassTable) -> None:
-    """Refuses colour labels that a PNG optimiser has turned into palette mode: their indices are arbitrary."""
+    """Refuses color labels that a PNG optimiser has turned into palette mode: their indices are arbitrary."""
     pairs = [pair for pair in colors.embedded if pair[0] != table.file_ignore_index]
     position = {sum(int(value) << 8 * k for k, value in enumerate(color)): i for i, color in enumerate(table.colors)}
     if not pairs or any(code not in position for _, code in pairs):
@@ -154,7 +154,7 @@ def _check_embedded(colors: LabelColors, table: ClassTable) -> None:
     for index, code in sorted(pairs):
         if position[code] != index:
             raise UserError(
-                f"The palette-mode label PNGs show class {table.names[position[code]]!r} in its colour "
+                f"The palette-mode label PNGs show class {table.names[position[code]]!r} in its color "
                 f"{describe_code(code)} under the index {index}, but the class table has it at {position[code]}. "
-                "Were colour labels packed into a palette by some program? Save them as RGB PNGs."
+                "Were color labels packed into a palette by some program? Save them as RGB PNGs."
             )

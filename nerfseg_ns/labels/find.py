@@ -1,6 +1,6 @@
 """Finds the labels of photos in a folder, whatever form they have.
 
-    FOLDER/STEM.png                                     class indices or colours
+    FOLDER/STEM.png                                     class indices or colors
     FOLDER/labelmap.txt  FOLDER/SegmentationClass/...   a VOC export
     FOLDER/STEM.json                                    LabelMe
     FOLDER/*.json  FOLDER/annotations/*.json            COCO

@@ -123,7 +123,7 @@ def resolve_labels(
         sizes: per photo the size that its labels must have.
         classes_file: the scene's `classes.json`; where it does not exist, the label files must tell the classes.
         palette: name of a built-in palette, which is the class table if there is no `classes.json`, or "auto".
-        encoding: of PNGs: "index", "rgb" or "bgr", or "auto" to decide over all files' colours and the whole palette.
+        encoding: of PNGs: "index", "rgb" or "bgr", or "auto" to decide over all files' colors and the whole palette.
 
     Returns:
         The table, and the labels ready to be read.

@@ -50,7 +50,7 @@ class LabelMeLabel(PhotoLabel):
 
     @classmethod
     def own_classes(cls, labels: Sequence[LabelMeLabel], options: LabelOptions) -> ClassTable:
-        """The names of all shapes, sorted, in made-up colours."""
+        """The names of all shapes, sorted, in made-up colors."""
         shapes = [shape for label in labels for shape in label.content["shapes"] if isinstance(shape, dict)]
         found = {shape.get("label") for shape in shapes}
         names = {name for name in found if isinstance(name, str) and name.strip() and not is_not_labelled(name)}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, MAX_CLASSES, ClassTable
-from nerfseg_ns.labels.colours import distinct_colors
+from nerfseg_ns.labels.colors import distinct_colors
 
 NOT_LABELLED = frozenset({"__ignore__", "_background_", "ignore", "unlabeled", "unlabelled", "void"})
 """Names, in lower case, that say "not labelled" unless the class table has a class of exactly that name."""
@@ -49,7 +49,7 @@ def class_index(name: str, where: str, table: ClassTable, more: Collection[str] 
 
 
 def named_table(names: Sequence[str], path: Path) -> ClassTable:
-    """A class table of names alone, with colours made up for them.
+    """A class table of names alone, with colors made up for them.
 
     Args:
         names: all different, in the order of their indices.

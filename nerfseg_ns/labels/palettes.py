@@ -51,7 +51,7 @@ CARLA_NEWER_COLORS: dict[str, tuple[int, int, int]] = {
     "Bicycle": (119, 11, 32),
     "Rock": (180, 130, 70),
 }
-"""RGB by name for the newer list: the older colours but for two, and the tags that are new in it."""
+"""RGB by name for the newer list: the older colors but for two, and the tags that are new in it."""
 
 CARLA_NEWER_ORDER = [
     "Unlabeled",
@@ -142,14 +142,14 @@ def choose_table(colors: LabelColors, palette: str = "auto", encoding: LabelEnco
 
     Args:
         colors: what all label files of the scene hold.
-        palette: a name of `PALETTES`, or "auto": the table with the most of the scene's colours in it, in RGB or BGR
-            order; if several have as many, one that has no other colours, else Carla's with the fewest classes (the
-            colours of "google-earth" are all Carla's too).
+        palette: a name of `PALETTES`, or "auto": the table with the most of the scene's colors in it, in RGB or BGR
+            order; if several have as many, one that has no other colors, else Carla's with the fewest classes (the
+            colors of "google-earth" are all Carla's too).
         encoding: the files' encoding where it is known, else "auto".
 
     Raises:
         UserError: no such name; or, with "auto", the files hold class indices (which fit any table), no table has
-            any of the colours, or the colours fit in both channel orders.
+            any of the colors, or the colors fit in both channel orders.
     """
     if palette != "auto":
         if palette not in PALETTES:
@@ -173,11 +173,11 @@ def choose_table(colors: LabelColors, palette: str = "auto", encoding: LabelEnco
         raise indices
     elif best == 0:
         shown = ", ".join(describe_code(code) for code in colors.codes[:3])
-        raise UserError(f"No built-in palette has any of the label files' colours ({shown}, ...). {remedy}")
+        raise UserError(f"No built-in palette has any of the label files' colors ({shown}, ...). {remedy}")
     return table
 
 
 def _rank(name: str, colors: int) -> tuple[bool, bool, int]:
-    """Decides between palettes that have equally many of a scene's colours: the lowest rank wins."""
+    """Decides between palettes that have equally many of a scene's colors: the lowest rank wins."""
     classes = len(PALETTES[name])
     return classes > colors, name == "google-earth", classes

@@ -1,6 +1,6 @@
-"""Decodes label PNGs to colour codes.
+"""Decodes label PNGs to color codes.
 
-A colour is carried as a code, R + 256 G + 65536 B. A single-channel value v is the grey code (v, v, v), so that the
+A color is carried as a code, R + 256 G + 65536 B. A single-channel value v is the grey code (v, v, v), so that the
 class index is always the code's first channel.
 """
 
@@ -18,20 +18,20 @@ from nerfseg_ns.errors import UserError
 _GREY = 0x010101
 _SINGLE_CHANNEL_MODES = ("1", "L", "P")
 _COLOR_MODES = ("RGB", "RGBA")
-_EXPECTED = "labels must be PNGs of 8 bits a channel, class indices in one channel or colours in three."
+_EXPECTED = "labels must be PNGs of 8 bits a channel, class indices in one channel or colors in three."
 
 
 class LabelPixels(NamedTuple):
     """A decoded label image."""
 
     codes: Int[np.ndarray, "height width"]
-    """Colour codes (see the module's docstring)."""
+    """Color codes (see the module's docstring)."""
     opaque: Bool[np.ndarray, "height width"]
     """False where the image is fully transparent: not labelled."""
     single_channel: bool
     """Whether the file holds one channel: class indices."""
     embedded: UInt8[np.ndarray, "entries 3"] | None
-    """The colours that a palette-mode PNG gives its indices."""
+    """The colors that a palette-mode PNG gives its indices."""
 
 
 def decode_label(path: Path) -> LabelPixels:
@@ -66,7 +66,7 @@ def _check_depth(path: Path, mode: str) -> None:
 
 
 def _single_channel(image: Image.Image) -> LabelPixels:
-    """A palette-mode PNG is read by its indices, not by the colours that it gives them."""
+    """A palette-mode PNG is read by its indices, not by the colors that it gives them."""
     indices = np.asarray(image, dtype=np.uint8)
     palette = image.getpalette() if image.mode == "P" else None
     embedded = None if palette is None else np.array(palette, dtype=np.uint8).reshape(-1, 3)
@@ -90,14 +90,14 @@ def _color(image: Image.Image) -> LabelPixels:
 
 
 def describe_code(code: int) -> str:
-    """A colour code as text, in the file's channel order: "(70, 130, 180)"."""
+    """A color code as text, in the file's channel order: "(70, 130, 180)"."""
     return f"({code & 0xFF}, {code >> 8 & 0xFF}, {code >> 16})"
 
 
 def describe_unknown(
     path: Path, values: Int[np.ndarray, "height width"], unknown: Bool[np.ndarray, "height width"]
 ) -> tuple[int, str, str]:
-    """Describes the most frequent of the values (colour codes or indices) that a file should not hold.
+    """Describes the most frequent of the values (color codes or indices) that a file should not hold.
 
     Args:
         path: the file.
@@ -118,6 +118,6 @@ def describe_unknown(
 def jpeg_error(path: Path) -> UserError:
     """Why labels are not read from JPEGs."""
     return UserError(
-        f"{path} is a JPEG: its compression blurs the colours at the borders of classes, so that they cannot be "
+        f"{path} is a JPEG: its compression blurs the colors at the borders of classes, so that they cannot be "
         "told apart. Save label images as PNG, from their original."
     )

@@ -1,4 +1,4 @@
-"""Labels as PNGs: class indices or class colours."""
+"""Labels as PNGs: class indices or class colors."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from nerfseg_ns.labels.pixels import decode_label, describe_code, describe_unkno
 
 @dataclass(frozen=True)
 class PngLabel(PhotoLabel):
-    """A PNG of class indices or class colours."""
+    """A PNG of class indices or class colors."""
 
     encoding: Encoding | None = None
     """Set by `prepare`, which examines all files of the scene."""
 
     @classmethod
     def own_classes(cls, labels: Sequence[PngLabel], options: LabelOptions) -> ClassTable:
-        """A built-in palette that fits the colours of all files."""
+        """A built-in palette that fits the colors of all files."""
         return choose_table(scan_labels([label.path for label in labels]), options.palette, options.encoding)
 
     @classmethod
@@ -47,7 +47,7 @@ class PngLabel(PhotoLabel):
 
 
 def check_labels(paths: Sequence[Path], colors: LabelColors, table: ClassTable, encoding: Encoding) -> None:
-    """Raises UserError, with file, pixel and count, if a colour or an index is not in the class table."""
+    """Raises UserError, with file, pixel and count, if a color or an index is not in the class table."""
     wrong_kind = colors.single_channel and encoding != "index"
     if classify(colors.codes, table, encoding)[1].all() and not wrong_kind:
         return
@@ -68,11 +68,11 @@ def read_label(path: Path, table: ClassTable, encoding: Encoding) -> UInt8[np.nd
         Class indices; IGNORE_INDEX where the file's own ignore index stands or the image is fully transparent.
 
     Raises:
-        UserError: see `scan_labels`; or a colour or index is not in the table.
+        UserError: see `scan_labels`; or a color or index is not in the table.
     """
     pixels = decode_label(path)
     if pixels.single_channel and encoding != "index":
-        raise UserError(f"{path} has one channel (class indices) where colours in {encoding.upper()} are expected.")
+        raise UserError(f"{path} has one channel (class indices) where colors in {encoding.upper()} are expected.")
     labels, known = classify(pixels.codes, table, encoding)
     unknown = ~known & pixels.opaque
     if unknown.any():
@@ -88,7 +88,7 @@ def _unknown_error(
     table: ClassTable,
     encoding: Encoding,
 ) -> UserError:
-    """Says which colour or index, where, how many pixels and what to do, of the most frequent one that is wrong."""
+    """Says which color or index, where, how many pixels and what to do, of the most frequent one that is wrong."""
     worst, where, others = describe_unknown(path, codes & 0xFF if encoding == "index" else codes, unknown)
     if encoding == "index":
         return UserError(
@@ -97,7 +97,7 @@ def _unknown_error(
             "ignore_index."
         )
     return UserError(
-        f"{where} the colour {describe_code(worst)}, which in {encoding.upper()} order is none of the {len(table)} "
-        f"colours of the class table.{others} Add the colour to classes.json (if it stands for not labelled, as a "
+        f"{where} the color {describe_code(worst)}, which in {encoding.upper()} order is none of the {len(table)} "
+        f"colors of the class table.{others} Add the color to classes.json (if it stands for not labelled, as a "
         "class whose position is the ignore_index), or draw the labels without smoothed borders."
     )

@@ -2,7 +2,7 @@
 
     FOLDER/labelmap.txt   FOLDER/SegmentationClass/STEM.png   (SegmentationObject/, ImageSets/ and others are not read)
 
-A line of labelmap.txt is `name:red,green,blue:parts:actions`; the PNGs hold these colours, as RGB or through their own
+A line of labelmap.txt is `name:red,green,blue:parts:actions`; the PNGs hold these colors, as RGB or through their own
 palette (classic VOC).
 """
 
@@ -29,20 +29,20 @@ _FILL = ("background",)
 """What exports name the pixels that nobody drew on; not labelled, unless the class table has a class of that name."""
 
 _BORDER = (224, 224, 192)
-"""Classic VOC draws objects with a border of this colour, which stands for not labelled."""
+"""Classic VOC draws objects with a border of this color, which stands for not labelled."""
 
 _BORDER_NAME = "__ignore__"
 
 
 @dataclass(frozen=True)
 class VocLabel(PhotoLabel):
-    """A PNG in the colours of a labelmap.txt."""
+    """A PNG in the colors of a labelmap.txt."""
 
     labelmap: Path
 
     @classmethod
     def own_classes(cls, labels: Sequence[VocLabel], options: LabelOptions) -> ClassTable:
-        """Names and colours of the labelmap, in its order, without those that say "not labelled"."""
+        """Names and colors of the labelmap, in its order, without those that say "not labelled"."""
         classes: dict[str, tuple[int, int, int]] = {}
         for path in dict.fromkeys(label.labelmap for label in labels):
             colors = read_labelmap(path)
@@ -72,7 +72,7 @@ class VocLabel(PhotoLabel):
         counts = np.bincount(entries.ravel(), minlength=256)[: len(colors)]
         problems = ErrorCollector()
         for entry in np.flatnonzero(counts):
-            where = f"{self.path}: the colour {colors.colors[entry]} of {counts[entry]} pixels"
+            where = f"{self.path}: the color {colors.colors[entry]} of {counts[entry]} pixels"
             with problems.collect():
                 indices[entry] = class_index(colors.names[entry], where, table, _FILL)
         problems.raise_found()
@@ -81,8 +81,8 @@ class VocLabel(PhotoLabel):
     def _unknown_error(self, pixels: LabelPixels, unknown: np.ndarray) -> UserError:
         worst, where, others = describe_unknown(self.path, pixels.codes, unknown)
         return UserError(
-            f"{where} the colour {describe_code(worst)}, which {self.labelmap} does not name.{others} Export the "
-            f"labels again with their {LABELMAP}, or add the colour to it (as ignore, if it stands for not labelled)."
+            f"{where} the color {describe_code(worst)}, which {self.labelmap} does not name.{others} Export the "
+            f"labels again with their {LABELMAP}, or add the color to it (as ignore, if it stands for not labelled)."
         )
 
 
@@ -97,7 +97,7 @@ def find_masks(folder: Path) -> list[Path]:
         raise UserError(f"{labelmap} exists, but the label images that belong to it are missing: put them in {masks}.")
     if masks.is_dir() and not labelmap.is_file():
         raise UserError(
-            f"{masks} exists, but {labelmap} is missing, which names the class of each colour: add the export's own, "
+            f"{masks} exists, but {labelmap} is missing, which names the class of each color: add the export's own, "
             "with lines such as Building:70,70,70::"
         )
     return sorted(path for path in masks.rglob("*") if path.is_file() and not path.name.startswith("."))
@@ -112,11 +112,11 @@ def find_labelmap(mask: Path) -> Path | None:
 
 
 def read_labelmap(path: Path) -> ClassTable:
-    """Reads the names and colours of a labelmap.txt, all of its lines, and VOC's colour of borders.
+    """Reads the names and colors of a labelmap.txt, all of its lines, and VOC's color of borders.
 
     Raises:
         UserError: it cannot be read, a line is not of the form `name:red,green,blue:parts:actions`, or names or
-            colours repeat.
+            colors repeat.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -147,13 +147,13 @@ def _parse_line(path: Path, number: int, line: str) -> tuple[str, tuple[int, int
 
 
 def _through_palette(path: Path, pixels: LabelPixels) -> LabelPixels:
-    """The pixels in colours, where a palette-mode PNG holds indices into its own palette."""
+    """The pixels in colors, where a palette-mode PNG holds indices into its own palette."""
     if pixels.embedded is None:
         return pixels
     indices = pixels.codes & 0xFF
     if indices.max() >= len(pixels.embedded):
         raise UserError(
-            f"{path} has {len(pixels.embedded)} colours in its palette, but pixels of index {indices.max()}: the file "
+            f"{path} has {len(pixels.embedded)} colors in its palette, but pixels of index {indices.max()}: the file "
             "is broken. Export it again."
         )
     return pixels._replace(codes=(pixels.embedded.astype(np.int32) @ [1, 1 << 8, 1 << 16])[indices])

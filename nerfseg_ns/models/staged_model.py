@@ -59,7 +59,7 @@ class StagedModel(Model):
     @property
     def fusion(self) -> Fusion:
         """All that is known of a pixel's class."""
-        return Fusion(self.semantics, self.taught, self.height, self.colour_context, self.eye, self.config.eye)
+        return Fusion(self.semantics, self.taught, self.height, self.color_context, self.eye, self.config.eye)
 
     @property
     def rays_per_chunk(self) -> int:
@@ -69,8 +69,8 @@ class StagedModel(Model):
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
         groups = {**self.geometry.get_param_groups(), SEMANTIC_GROUP: list(self.semantics.parameters())}
-        if self.colour_context is not None:
-            groups[SEMANTIC_GROUP] += self.colour_context.parameters()
+        if self.color_context is not None:
+            groups[SEMANTIC_GROUP] += self.color_context.parameters()
         if self.taught is not None:
             groups[SEMANTIC_GROUP] += self.taught.parameters()
         if self.guidance is not None:
@@ -87,7 +87,7 @@ class StagedModel(Model):
         """
         self.stage, self.step = stage, step
         self.geometry.freeze(stage is Stage.SEMANTIC)
-        learns = dict.fromkeys((self.semantics, self.colour_context, self.taught), Stage.SEMANTIC)
+        learns = dict.fromkeys((self.semantics, self.color_context, self.taught), Stage.SEMANTIC)
         learns[self.guidance] = Stage.IMPLICIT
         for module, when in learns.items():
             if module is not None:
@@ -107,8 +107,8 @@ class StagedModel(Model):
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.stage is Stage.IMPLICIT):
             return self.geometry(ray_bundle)
 
-    def render_colours(self, ray_bundle: RayBundle) -> Float[Tensor, "rays 3"]:
-        """Colours of rays, 0 to 1."""
+    def render_colors(self, ray_bundle: RayBundle) -> Float[Tensor, "rays 3"]:
+        """Colors of rays, 0 to 1."""
         return self.render(ray_bundle)[-1].rgb.clamp(0.0, 1.0)
 
     @torch.no_grad()
@@ -117,7 +117,7 @@ class StagedModel(Model):
 
         Args:
             ray_bundle: the rays.
-            batch: their `image` colours [rays, 3] and `semantics` [rays, 1].
+            batch: their `image` colors [rays, 3] and `semantics` [rays, 1].
         """
         levels = self.render(ray_bundle)
         return CachedRays(

@@ -1,4 +1,4 @@
-"""Views: how rays become pictures, with or without the colours of a photo."""
+"""Views: how rays become pictures, with or without the colors of a photo."""
 
 from collections import defaultdict
 from contextlib import contextmanager
@@ -82,7 +82,7 @@ class ViewModel(StagedModel):
     def classify_observed(
         self, outputs: Dict[str, Tensor], image: Float[Tensor, "height width 3"]
     ) -> Float[Tensor, "height width classes"]:
-        """Logits of a view that was rendered within `keeping_ray_features`, with the colours of its photo."""
+        """Logits of a view that was rendered within `keeping_ray_features`, with the colors of its photo."""
         rays = self.fusion.unpack(outputs[RAY_FEATURES].flatten(0, 1))
         logits = self.fusion.of_rays(rays, image.reshape(-1, 3))
         return self.fusion.with_image(logits.view(*image.shape[:2], -1), image, is_photo=True)

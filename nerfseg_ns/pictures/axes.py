@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 
 INK, SOFT, GRID = "#1c2430", "#5d6878", "#e1e5ea"
-"""Colours of text, of text that stands back, and of lines."""
+"""Colors of text, of text that stands back, and of lines."""
 
 
 def tidy(axes: Axes, grid: str) -> None:

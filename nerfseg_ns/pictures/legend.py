@@ -14,7 +14,7 @@ INK, PAPER = (28, 36, 48), (255, 255, 255)
 
 
 def legend(table: ClassTable, width: int) -> Image.Image:
-    """The classes' colours and names in lines.
+    """The classes' colors and names in lines.
 
     Args:
         table: the classes.

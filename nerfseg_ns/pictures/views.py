@@ -19,7 +19,7 @@ WRONG = (214, 39, 40)
 
 
 def to_bytes(image: Float[Tensor, "height width 3"]) -> UInt8[ndarray, "height width 3"]:
-    """A colour image of 0 to 1, rounded to 8 bits."""
+    """A color image of 0 to 1, rounded to 8 bits."""
     return (image.detach().cpu().clamp(0.0, 1.0) * 255.0).round().byte().numpy()
 
 

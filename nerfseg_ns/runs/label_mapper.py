@@ -28,20 +28,20 @@ class LabelMapper:
 
     @torch.no_grad()
     def map_photo(self, camera: Cameras, photo: Float[Tensor, "height width 3"]) -> Prediction:
-        """The label map of a photo; the classifier is given the photo's own colours, 0 to 1."""
+        """The label map of a photo; the classifier is given the photo's own colors, 0 to 1."""
         return as_prediction(self.photo_logits(camera, photo))
 
     @torch.no_grad()
     def photo_logits(
         self, camera: Cameras, photo: Float[Tensor, "height width 3"]
     ) -> Float[Tensor, "height width classes"]:
-        """Class logits of a photo; the classifier is given the photo's own colours, 0 to 1."""
-        with self.model.keeping_ray_features():  # which the photo's colours are added to
+        """Class logits of a photo; the classifier is given the photo's own colors, 0 to 1."""
+        with self.model.keeping_ray_features():  # which the photo's colors are added to
             outputs = self.model.get_view(camera.to(self.model.device))
         return self.model.classify_observed(outputs, photo.to(self.model.device))
 
     @torch.no_grad()
     def render_view(self, camera: Cameras) -> Tuple[UInt8[ndarray, "height width 3"], Prediction]:
-        """A view that nobody photographed: its rendered colours, and the label map that follows from them."""
+        """A view that nobody photographed: its rendered colors, and the label map that follows from them."""
         outputs = self.model.get_view(camera.to(self.model.device))
         return to_bytes(outputs["rgb"]), as_prediction(outputs[LOGITS])

@@ -19,14 +19,14 @@ from PIL import Image
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.evaluation.prediction import Prediction
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
-from nerfseg_ns.pictures.label_colours import blend_labels
+from nerfseg_ns.pictures.label_colors import blend_labels
 from nerfseg_ns.utils.files import write_text, write_whole
 
 FACTS = "segment.json"
 PARTS = {"labels": "png", "confidence": "png", "overlay": "jpg"}
 """Folders, and the suffix of their files."""
 OPACITY = 0.5
-"""Of the classes' colours over the photo."""
+"""Of the classes' colors over the photo."""
 
 
 @dataclass(frozen=True)

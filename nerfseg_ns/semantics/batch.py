@@ -8,19 +8,19 @@ from torch import Tensor
 
 from nerfseg_ns.semantics.cached_rays import CachedRays
 
-CROP_LABELS = "crop_semantics"
-"""Key of the crops' class indices [crops, rows, columns] in the dictionary that goes with a batch."""
+PATCH_LABELS = "patch_semantics"
+"""Key of the patches' class indices [patches, rows, columns] in the dictionary that goes with a batch."""
 TAUGHT_LABELS = "taught_semantics"
 """Key of the taught rays' class indices [rays] there."""
 
 
 @dataclass
 class SemanticBatch:
-    """Inputs of a step; the labels are in the dictionary that goes with it, beside the photos' colours."""
+    """Inputs of a step; the labels are in the dictionary that goes with it, beside the photos' colors."""
 
     rays: CachedRays
     """With the user's labels."""
-    crops: Optional[Float[Tensor, "crops 3 rows columns"]] = None
+    patches: Optional[Float[Tensor, "patches 3 rows columns"]] = None
     """Pieces of labelled photos, for what looks at pixels together."""
     taught: Optional[CachedRays] = None
     """Mostly with labels that the eye gave."""

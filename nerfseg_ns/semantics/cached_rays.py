@@ -16,9 +16,9 @@ class CachedRays:
     levels: List[List[RaySegment]]
     """Segments of each cascade level, with the samples that the semantic modules see."""
     rendered: Float[Tensor, "rays 3"]
-    """Colours that the finest level renders."""
+    """Colors that the finest level renders."""
     observed: Float[Tensor, "rays 3"]
-    """Colours of the photo."""
+    """Colors of the photo."""
     labels: Int[Tensor, "rays"]
     """Class indices."""
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from nerfseg_ns.eye.eye import Eye
 from nerfseg_ns.geometry.base import RenderedLevel
 from nerfseg_ns.geometry.ground import surface_points
-from nerfseg_ns.semantics.colour_context import ColourContext
+from nerfseg_ns.semantics.color_context import ColorContext
 from nerfseg_ns.semantics.height_opinion import HeightOpinion
 from nerfseg_ns.semantics.opinions import opinion
 from nerfseg_ns.semantics.ray_features import RayFeatures
@@ -45,7 +45,7 @@ class Fusion:
         own: SemanticStage,
         taught: Optional[TaughtField],
         height: Optional[HeightOpinion],
-        context: Optional[ColourContext],
+        context: Optional[ColorContext],
         eye: Optional[Eye],
         config: FieldEyeConfig,
     ) -> None:
@@ -71,7 +71,7 @@ class Fusion:
         return self.context is not None or self.trust > 0
 
     def render(self, level: RenderedLevel) -> RayFeatures:
-        """What is known of the rays of the finest level but for their colours."""
+        """What is known of the rays of the finest level but for their colors."""
         rendered = [stage.render_features(level) for stage in self.fields]
         features, (transmittances, *_) = zip(*rendered)
         return RayFeatures(
@@ -87,7 +87,7 @@ class Fusion:
 
         Args:
             rays: from `render`.
-            rgb: colours that the classifiers are given.
+            rgb: colors that the classifiers are given.
         """
         found = [stage.classify(own, rays.transmittances, rgb) for stage, own in zip(self.fields, rays.fields)]
         if not self._is_product:

@@ -23,7 +23,7 @@ class GuidanceConfig(InstantiateConfig):
 
     _target: Type = field(default_factory=lambda: LabelGuidance)
     weight: float = 0.0
-    """Weight of the labels' cross-entropy beside the colours' loss in stage 1. 0 learns the scene from the photos
+    """Weight of the labels' cross-entropy beside the colors' loss in stage 1. 0 learns the scene from the photos
     alone, as in the paper; a hundredth makes labelled things stand out from what lies behind them. Labels that come
     after stage 1 change nothing of it. Labelled pixels are drawn for it by a `GuidedPixelSamplerConfig`, as
     nerfseg-fast has it; without, only those guide that are met by chance."""

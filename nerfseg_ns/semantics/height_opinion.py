@@ -1,6 +1,6 @@
 """What the height above the ground says of a pixel's class: roofs and crowns stand high, lawns and roads lie low.
 
-Neither colours nor the place in the scene tell a white drive from a white roof where no label shows a white drive. How
+Neither colors nor the place in the scene tell a white drive from a white roof where no label shows a white drive. How
 often each class has which height is learnt from the labelled pixels, in the scene as it was learnt: where trees came
 out flat, a tree's height says nothing, and what says nothing elsewhere in the labels is not asked.
 """
@@ -180,5 +180,5 @@ def _gain(
 
 
 def _chessboard(points: Float[Tensor, "points 3"], sides: Tuple[float, float]) -> Int[Tensor, "points"]:
-    """0 or 1: the colour of the field that each point lies in, seen from above."""
+    """0 or 1: the color of the field that each point lies in, seen from above."""
     return (points[:, :2] / points.new_tensor(sides)).floor().long().sum(dim=-1) % 2

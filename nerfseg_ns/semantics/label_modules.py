@@ -11,7 +11,7 @@ from torch import nn
 
 from nerfseg_ns.eye.eye import make_eye
 from nerfseg_ns.geometry.base import Geometry
-from nerfseg_ns.semantics.colour_context import ColourContextConfig
+from nerfseg_ns.semantics.color_context import ColorContextConfig
 from nerfseg_ns.semantics.guidance import GuidanceConfig
 from nerfseg_ns.semantics.height_opinion import HeightOpinionConfig
 from nerfseg_ns.semantics.semantic_stage import SemanticStageConfig
@@ -26,7 +26,7 @@ class LabelModulesConfig:
     """What stage 2 learns."""
     guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
     """What the labels tell stage 1, if anything."""
-    colour_context: ColourContextConfig = field(default_factory=ColourContextConfig)
+    color_context: ColorContextConfig = field(default_factory=ColorContextConfig)
     """What the surroundings of a pixel in the image add to stage 2, if anything."""
     eye: FieldEyeConfig = field(default_factory=FieldEyeConfig)
     """What a network that was trained on other images adds to stage 2, if anything."""
@@ -46,14 +46,14 @@ def make_label_modules(
         device: that they are moved to.
 
     Returns:
-        By the name that the model, and with it the checkpoint, has for them: `semantics`, `guidance`, `colour_context`,
+        By the name that the model, and with it the checkpoint, has for them: `semantics`, `guidance`, `color_context`,
         `eye`, `taught`, `height`. None for what is left out; `semantics` never is.
     """
     options = {"levels": geometry.levels, "num_classes": num_classes}
     modules = {
         "semantics": config.semantics.setup(**options),
         "guidance": config.guidance.setup(**options) if config.guidance.weight > 0 else None,
-        "colour_context": _weighed(config.colour_context, num_classes),
+        "color_context": _weighed(config.color_context, num_classes),
         "eye": make_eye(config.eye, num_classes),
         "taught": TaughtField(config.semantics, **options) if config.eye.teaches else None,
         "height": _weighed(config.height, num_classes) if _knows_up(config.height, geometry) else None,
@@ -61,7 +61,7 @@ def make_label_modules(
     return {name: None if module is None else module.to(device) for name, module in modules.items()}
 
 
-def _weighed(config: ColourContextConfig | HeightOpinionConfig, num_classes: int) -> Optional[nn.Module]:
+def _weighed(config: ColorContextConfig | HeightOpinionConfig, num_classes: int) -> Optional[nn.Module]:
     """The module of a config, if it counts for anything."""
     return config.setup(num_classes=num_classes) if config.weight > 0 else None
 

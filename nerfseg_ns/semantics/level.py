@@ -8,7 +8,7 @@ from nerfstudio.model_components.renderers import SemanticRenderer
 from torch import Tensor, nn
 
 from nerfseg_ns.geometry.base import LevelLayout, RaySegment, composite
-from nerfseg_ns.semantics.colour_radiance import ColourRadianceNetwork
+from nerfseg_ns.semantics.color_radiance import ColorRadianceNetwork
 from nerfseg_ns.semantics.heads import C2SHead, F2SHead
 from nerfseg_ns.semantics.packed_samples import PackedSamples
 from nerfseg_ns.semantics.position_features import PositionFeatures
@@ -21,7 +21,7 @@ take equally long on a CPU, with the widths of either method."""
 
 
 class LevelSemantics(nn.Module):
-    """Seg-MLP, ray convolution and F2S head for each segment of the ray; one colour-radiance network and C2S head.
+    """Seg-MLP, ray convolution and F2S head for each segment of the ray; one color-radiance network and C2S head.
 
     Args:
         layout: feature widths of the level's segments.
@@ -29,7 +29,7 @@ class LevelSemantics(nn.Module):
         hidden_dim: inner width of the Seg-MLP.
         feature_dim: width of the semantic feature.
         kernel_size: of the ray convolution, or None to leave it out (Table III's baseline).
-        colour_widths: of the colour-radiance network, or None to leave it and the C2S head out.
+        color_widths: of the color-radiance network, or None to leave it and the C2S head out.
         position_resolutions: of the position features, or empty to leave them out.
         position_dropout: see `PositionFeatures`.
     """
@@ -41,7 +41,7 @@ class LevelSemantics(nn.Module):
         hidden_dim: int,
         feature_dim: int,
         kernel_size: Optional[int],
-        colour_widths: Optional[Tuple[int, int]],
+        color_widths: Optional[Tuple[int, int]],
         position_resolutions: Tuple[int, ...] = (),
         position_dropout: float = 0.0,
     ) -> None:
@@ -50,15 +50,15 @@ class LevelSemantics(nn.Module):
             PositionFeatures(position_resolutions, position_dropout) if position_resolutions else None
         )
         position_dim = 0 if self.position_features is None else self.position_features.out_dim
-        self.colour_radiance = None if colour_widths is None else ColourRadianceNetwork(colour_widths)
-        colour_dim = 0 if self.colour_radiance is None else self.colour_radiance.out_dim
-        self.c2s = C2SHead(colour_dim, num_classes) if colour_dim else None
+        self.color_radiance = None if color_widths is None else ColorRadianceNetwork(color_widths)
+        color_dim = 0 if self.color_radiance is None else self.color_radiance.out_dim
+        self.c2s = C2SHead(color_dim, num_classes) if color_dim else None
         dims = layout.feature_dims
         self.seg_mlps = nn.ModuleList([SegMLP(dim + position_dim, hidden_dim, feature_dim) for dim in dims])
         self.ray_convolutions = nn.ModuleList(
             [nn.Identity() if kernel_size is None else RayConvolution(feature_dim, kernel_size) for _ in dims]
         )
-        self.f2s = nn.ModuleList([F2SHead(feature_dim, colour_dim, num_classes) for _ in dims])
+        self.f2s = nn.ModuleList([F2SHead(feature_dim, color_dim, num_classes) for _ in dims])
         self.reach = 0 if kernel_size is None else kernel_size // 2
         self.renderer = SemanticRenderer()
 
@@ -90,15 +90,15 @@ class LevelSemantics(nn.Module):
             return features
         return torch.cat([features, self.position_features(positions)], dim=-1)
 
-    def colour_features(self, rgb: Float[Tensor, "rays 3"]) -> Optional[Float[Tensor, "rays colour"]]:
-        """Colour features of the rays, or None where the level has no colour-radiance network."""
-        return None if self.colour_radiance is None else self.colour_radiance(rgb)
+    def color_features(self, rgb: Float[Tensor, "rays 3"]) -> Optional[Float[Tensor, "rays color"]]:
+        """Color features of the rays, or None where the level has no color-radiance network."""
+        return None if self.color_radiance is None else self.color_radiance(rgb)
 
     def classify(
         self,
         features: List[Float[Tensor, "rays feature"]],
         transmittances: List[Float[Tensor, "rays 1"]],
-        colour: Optional[Float[Tensor, "rays colour"]],
+        color: Optional[Float[Tensor, "rays color"]],
     ) -> Float[Tensor, "rays classes"]:
         """F2S logits of the segments, composited with what the segments before let through."""
-        return composite([head(feature, colour) for head, feature in zip(self.f2s, features)], transmittances)
+        return composite([head(feature, color) for head, feature in zip(self.f2s, features)], transmittances)

@@ -33,19 +33,19 @@ class SemanticMember(nn.Module):
         transmittances: List[Float[Tensor, "rays 1"]],
         rgb: Float[Tensor, "rays 3"],
     ) -> Float[Tensor, "rays classes"]:
-        """Logits of the finest level, given the colour of the pixels (rendered or observed)."""
+        """Logits of the finest level, given the color of the pixels (rendered or observed)."""
         level = self.levels[-1]
-        logits = level.classify(features, transmittances, level.colour_features(rgb))
+        logits = level.classify(features, transmittances, level.color_features(rgb))
         return undo_smoothing(logits, self.label_smoothing)
 
     def get_logits(self, levels: List[List[RaySegment]], rgb: Float[Tensor, "rays 3"]) -> Dict[str, List[Tensor]]:
-        """Logits of every cascade level, for training: `f2s_logits`, with the colour-radiance network `c2s_logits`."""
+        """Logits of every cascade level, for training: `f2s_logits`, with the color-radiance network `c2s_logits`."""
         logits: Dict[str, List[Tensor]] = {"f2s_logits": []}
         for level, segments in zip(self.levels, levels):
-            colour = level.colour_features(rgb)
+            color = level.color_features(rgb)
             features = level.render_features(segments)
             transmittances = [segment.transmittance for segment in segments]
-            logits["f2s_logits"].append(level.classify(features, transmittances, colour))
+            logits["f2s_logits"].append(level.classify(features, transmittances, color))
             if level.c2s is not None:
-                logits.setdefault("c2s_logits", []).append(level.c2s(colour))
+                logits.setdefault("c2s_logits", []).append(level.c2s(color))
         return logits

@@ -1,4 +1,4 @@
-"""The label outputs of a view: colours of the classes, overlay, confidence, logits."""
+"""The label outputs of a view: colors of the classes, overlay, confidence, logits."""
 
 from typing import Dict
 
@@ -10,7 +10,7 @@ LOGITS = "semantics_logits"
 """Name of the output that the others follow from."""
 OVERLAY_OPACITY = 0.55
 MIN_CHANNELS = 4
-"""The viewer takes exactly three channels for a colour and fails on two: shown logits have at least four."""
+"""The viewer takes exactly three channels for a color and fails on two: shown logits have at least four."""
 TIE_BREAK = 1e-3
 
 
@@ -21,19 +21,19 @@ def label_outputs(
 
     Returns:
         `semantics_logits`, `semantics_confidence` (softmax probability of the chosen class), `semantics_overlay` (class
-        colour over the rendered colour), `semantics_colormap` (class colour).
+        color over the rendered color), `semantics_colormap` (class color).
     """
-    colours = palette[logits.argmax(dim=-1)]
+    colors = palette[logits.argmax(dim=-1)]
     return {
         LOGITS: logits,
         "semantics_confidence": logits.softmax(dim=-1).amax(dim=-1, keepdim=True),
-        "semantics_overlay": torch.lerp(rgb, colours, OVERLAY_OPACITY),
-        "semantics_colormap": colours,
+        "semantics_overlay": torch.lerp(rgb, colors, OVERLAY_OPACITY),
+        "semantics_colormap": colors,
     }
 
 
 def pending_outputs(rgb: Float[Tensor, "*pixels 3"], num_classes: int) -> Dict[str, Tensor]:
-    """The same outputs before there are labels: the view in pale grey, the plain colour as overlay, no confidence."""
+    """The same outputs before there are labels: the view in pale grey, the plain color as overlay, no confidence."""
     grey = 0.5 + 0.4 * rgb.mean(dim=-1, keepdim=True)
     return {
         LOGITS: rgb.new_zeros(*rgb.shape[:-1], num_classes),

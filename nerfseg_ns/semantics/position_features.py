@@ -1,7 +1,7 @@
 """Features of the place, learnt from the labels: what was labelled in one view is known there in every view.
 
 The paper's Location-MLP keeps the position in its 256-wide feature. The small feature of a grid geometry does not: it
-holds what density and colour need. These features give stage 2 the position back.
+holds what density and color need. These features give stage 2 the position back.
 """
 
 from typing import Tuple

@@ -1,4 +1,4 @@
-"""What a view's rays have that does not depend on its colours: rendered once, it is classified with any of them."""
+"""What a view's rays have that does not depend on its colors: rendered once, it is classified with any of them."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class LevelLogits(nn.Module):
     """An MLP from the location feature to class logits for each segment of the rays.
 
     The direction plays no part, and gradients reach the density through the weights. The light that no sample absorbs
-    has logits of its own, as the sky has a colour of its own: the paper's scenes are rooms.
+    has logits of its own, as the sky has a color of its own: the paper's scenes are rooms.
 
     Args:
         config: of the heads.

@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Tuple, Type
+from typing import Dict, List, Tuple, Type
 
 import torch
 from jaxtyping import Float, Int
 from nerfstudio.configs.base_config import InstantiateConfig
 from torch import Tensor, nn
 
+from nerfseg_ns.core.older_runs import OlderConfig
 from nerfseg_ns.geometry.base import LevelLayout, RaySegment, RenderedLevel
 from nerfseg_ns.semantics.level import LevelSemantics
 from nerfseg_ns.semantics.losses import label_loss
@@ -17,23 +18,25 @@ from nerfseg_ns.semantics.top_k_samples import mask_low_weights, top_k_samples
 
 
 @dataclass
-class SemanticStageConfig(InstantiateConfig):
+class SemanticStageConfig(OlderConfig, InstantiateConfig):
     """The semantic modules. The three rows of the paper's Table III are: both switches off, the first on, both on."""
+
+    renamed_fields = {"colour_radiance": "color_radiance", "colour_widths": "color_widths"}
 
     _target: Type = field(default_factory=lambda: make_semantic_stage)
     ray_convolution: bool = True
     """Convolve the semantic features along each ray (R). Off only to measure what it brings."""
-    colour_radiance: bool = True
-    """Give the classifier the colour of the pixel (C). Switch off where colours mislead, as in changing light, and
-    `pipeline.model.colour-context.weight` with it."""
+    color_radiance: bool = True
+    """Give the classifier the color of the pixel (C). Switch off where colors mislead, as in changing light, and
+    `pipeline.model.color-context.weight` with it."""
     hidden_dim: int = 256
     """Inner width of the Seg-MLP (256 in the paper); smaller is faster."""
     feature_dim: int = 128
     """Width of the semantic feature (128 in the paper); smaller is faster."""
     kernel_sizes: Tuple[int, ...] = (3, 5)
     """Kernel of the ray convolution at each cascade level, coarse to fine, odd; the last one serves any level left."""
-    colour_widths: Tuple[int, int] = (16, 64)
-    """Widths of the colour-radiance network's two layers."""
+    color_widths: Tuple[int, int] = (16, 64)
+    """Widths of the color-radiance network's two layers."""
     max_samples: int = 0
     """Samples of each ray, in each of its segments, that the semantic modules see: those of most weight, convolved as
     if nothing lay between them. Fewer make stage 2 and label maps faster; 0 takes all, as in the paper."""
@@ -76,7 +79,6 @@ class SemanticStage(nn.Module):
         self.config = config
         self.num_segments = len(levels[-1].feature_dims)
         self.members = nn.ModuleList([_member(config, levels, num_classes) for _ in range(config.heads)])
-        self._register_load_state_dict_pre_hook(_rename_single)
 
     @property
     def rendered_width(self) -> int:
@@ -105,7 +107,7 @@ class SemanticStage(nn.Module):
     def classify(
         self, features: List[Tensor], transmittances: List[Tensor], rgb: Float[Tensor, "rays 3"]
     ) -> Float[Tensor, "rays classes"]:
-        """Logits of the finest level, given the colour of the pixels (rendered or observed): of several members, the
+        """Logits of the finest level, given the color of the pixels (rendered or observed): of several members, the
         logarithms of their mean class probabilities."""
         shares = zip(*(segment.chunk(len(self.members), dim=-1) for segment in features))
         logits = [member.classify(list(own), transmittances, rgb) for member, own in zip(self.members, shares)]
@@ -120,10 +122,10 @@ class SemanticStage(nn.Module):
 
         Args:
             levels: from `choose_samples`.
-            rgb: colour of each ray.
+            rgb: color of each ray.
 
         Returns:
-            `f2s_logits`, and with the colour-radiance network `c2s_logits`: a tensor [rays, classes] for each level.
+            `f2s_logits`, and with the color-radiance network `c2s_logits`: a tensor [rays, classes] for each level.
         """
         shares = [slice(start, None, len(self.members)) for start in range(len(self.members))]
         found = [
@@ -166,16 +168,10 @@ def _member(config: SemanticStageConfig, levels: Tuple[LevelLayout, ...], num_cl
             config.hidden_dim,
             config.feature_dim,
             kernel if config.ray_convolution else None,
-            config.colour_widths if config.colour_radiance else None,
+            config.color_widths if config.color_radiance else None,
             config.position_resolutions,
             config.position_dropout,
         )
         for layout, kernel in zip(levels, kernels)
     ]
     return SemanticMember(modules, config.label_smoothing)
-
-
-def _rename_single(state: Dict[str, Any], prefix: str, *_: Any) -> None:
-    """A stage of one head had no members in checkpoints of version 0.1: their names get one."""
-    for name in [name for name in state if name.startswith(f"{prefix}levels.")]:
-        state[f"{prefix}members.0.{name[len(prefix) :]}"] = state.pop(name)

@@ -90,13 +90,13 @@ def flat_block(
         dx, dy = rng.uniform(-0.32, 0.32, 2) * (length, width)
         spot = (x + dx * np.cos(yaw) - dy * np.sin(yaw), y + dx * np.sin(yaw) + dy * np.cos(yaw), height - 0.6)
         size = rng.uniform(1.5, 3.6, 2)
-        colour = pick(rng, palette.FLAT_ROOFS)
+        color = pick(rng, palette.FLAT_ROOFS)
         machine = box(size[0], size[1], rng.uniform(1.2, 2.6), -0.1)
-        builder.add(machine, BUILDING, Material.CORRUGATED, colour, (84, 84, 86), spot, yaw)
+        builder.add(machine, BUILDING, Material.CORRUGATED, color, (84, 84, 86), spot, yaw)
 
 
 def _parapet(
-    builder: MeshBuilder, x: float, y: float, length: float, width: float, height: float, yaw: float, colour
+    builder: MeshBuilder, x: float, y: float, length: float, width: float, height: float, yaw: float, color
 ) -> None:
     cosine, sine = np.cos(yaw), np.sin(yaw)
     for dx, dy, along, across in (
@@ -107,7 +107,7 @@ def _parapet(
     ):
         at = (x + dx * cosine - dy * sine, y + dx * sine + dy * cosine, 0.0)
         rim = box(along - 0.02, across - 0.02, height + 0.01, height - 0.7)
-        builder.add(rim, BUILDING, Material.PAINT, colour, colour, at, yaw)
+        builder.add(rim, BUILDING, Material.PAINT, color, color, at, yaw)
 
 
 def hall(
@@ -133,7 +133,7 @@ def hall(
 
 
 def shed(builder: MeshBuilder, ground: GroundMap, rng: np.random.Generator, x: float, y: float, yaw: float) -> None:
-    """A garage or garden shed of 4 to 6 m with a flat roof the colour of grass, soil or road."""
+    """A garage or garden shed of 4 to 6 m with a flat roof the color of grass, soil or road."""
     length, width, height = rng.uniform(4.0, 6.0), rng.uniform(3.2, 4.2), rng.uniform(2.5, 3.3)
     ground.take(footprint(x, y, length, width, yaw, 0.5))
     roof = pick(rng, palette.FLAT_ROOFS + palette.GREEN_ROOFS + palette.BROWN_ROOFS)
@@ -148,8 +148,8 @@ def tower(builder: MeshBuilder, ground: GroundMap, rng: np.random.Generator, x: 
     house(builder, ground, rng, x, y, 20.0, 10.0, yaw)
     at = (x - 11.5 * np.cos(yaw), y - 11.5 * np.sin(yaw), 0.0)
     ground.take(footprint(at[0], at[1], 6.0, 6.0, yaw, 1.0))
-    colour, height = pick(rng, palette.FACADES), rng.uniform(15, 18)
-    builder.add(box_sides(6.0, 6.0, height, FOUNDATION), BUILDING, Material.FACADE, colour, (60, 60, 64), at, yaw)
+    color, height = pick(rng, palette.FACADES), rng.uniform(15, 18)
+    builder.add(box_sides(6.0, 6.0, height, FOUNDATION), BUILDING, Material.FACADE, color, (60, 60, 64), at, yaw)
     spire = cylinder(4.6, height + 7.0, 4, height, tip=0.02)
     builder.add(
         spire,

@@ -1,6 +1,6 @@
 """The town's classes, materials and the table between them.
 
-Names and colours are Carla's (older tag list); the order is that of the authors' 20-class palette, cut to the classes
+Names and colors are Carla's (older tag list); the order is that of the authors' 20-class palette, cut to the classes
 that the town has.
 """
 
@@ -73,7 +73,7 @@ GROUND_LABELS = np.array(
 
 
 class Material(IntEnum):
-    """How a surface is painted; `GROUND` looks at the map, the others at their part's colours."""
+    """How a surface is painted; `GROUND` looks at the map, the others at their part's colors."""
 
     GROUND = 0
     FACADE = 1

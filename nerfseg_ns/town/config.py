@@ -9,7 +9,7 @@ class TownConfig:
     """A procedural aerial town with exact labels; the same options give the same bytes."""
 
     seed: int = 0
-    """Which town: another seed lays out other streets, buildings, trees, colours and flight paths."""
+    """Which town: another seed lays out other streets, buildings, trees, colors and flight paths."""
     image_size: int = 128
     """Width and height of every image in pixels. The town of a seed is the same at every size."""
     train_views: int = 40
@@ -25,10 +25,10 @@ class TownConfig:
     field_of_view: float = 60.0
     """Opening angle of the camera in degrees, across the image's width (and height)."""
     supersampling: int = 2
-    """Rays per pixel and axis for the colours (2: four rays per pixel); labels and depth use the pixel's centre."""
+    """Rays per pixel and axis for the colors (2: four rays per pixel); labels and depth use the pixel's centre."""
     easy: bool = False
-    """Give every class a colour of its own, so that a classifier of single photos can tell them. Without it classes
-    share colours: a green roof looks like a lawn."""
+    """Give every class a color of its own, so that a classifier of single photos can tell them. Without it classes
+    share colors: a green roof looks like a lawn."""
     layout: Literal["carla-mvs", "earth-studio"] = "carla-mvs"
     """Form of the scene on disk: posed trees of the paper's Carla-MVS data (poses scaled, PNGs), or what Google Earth
     Studio renders and exports (JPEGs and 3D tracking data, at a real place), for the google-earth-data dataparser."""

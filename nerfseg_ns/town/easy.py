@@ -1,4 +1,4 @@
-"""The easy town: every class has a colour of its own, which gives it away."""
+"""The easy town: every class has a color of its own, which gives it away."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nerfseg_ns.town.meshes import linear
 LUMINANCE = np.float32([0.2126, 0.7152, 0.0722])
 """Of linear red, green and blue (Rec. 709)."""
 
-_OWN_COLOURS = {
+_OWN_COLORS = {
     Label.BUILDING: (190, 92, 70),
     Label.WATER: (40, 96, 190),
     Label.SKY: (128, 128, 128),  # never asked: the sky is no surface
@@ -30,9 +30,9 @@ _OWN_COLOURS = {
 
 
 def _chromaticity() -> Float[ndarray, "classes 3"]:
-    """Each class's colour, linear, at luminance 1."""
-    colours = np.float32([linear(np.array(_OWN_COLOURS[label])) for label in Label])
-    return colours / (colours @ LUMINANCE)[:, None]
+    """Each class's color, linear, at luminance 1."""
+    colors = np.float32([linear(np.array(_OWN_COLORS[label])) for label in Label])
+    return colors / (colors @ LUMINANCE)[:, None]
 
 
 CHROMATICITY = _chromaticity()

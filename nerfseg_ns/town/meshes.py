@@ -1,4 +1,4 @@
-"""Primitive meshes and the builder that merges them, with a class, a material and colours per part."""
+"""Primitive meshes and the builder that merges them, with a class, a material and colors per part."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy import ndarray
 from nerfseg_ns.town.classes import Label, Material
 
 Geometry = tuple[Float[ndarray, "vertices 3"], Int[ndarray, "faces 3"]]
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class TownMesh:
     face_part: Int[ndarray, " faces"]
     labels: Int[ndarray, " parts"]
     materials: Int[ndarray, " parts"]
-    colours: Float[ndarray, "parts 3"]
+    colors: Float[ndarray, "parts 3"]
     accents: Float[ndarray, "parts 3"]
     origins: Float[ndarray, "parts 3"]
     yaws: Float[ndarray, " parts"]
@@ -46,8 +46,8 @@ class MeshBuilder:
         geometry: Geometry,
         label: Label,
         material: Material,
-        colour: Colour = (128, 128, 128),
-        accent: Colour = (90, 90, 90),
+        color: Color = (128, 128, 128),
+        accent: Color = (90, 90, 90),
         at: tuple[float, float, float] = (0.0, 0.0, 0.0),
         yaw: float = 0.0,
     ) -> None:
@@ -57,8 +57,8 @@ class MeshBuilder:
             geometry: Vertices and triangles in the part's own frame.
             label: Its class.
             material: How it is painted.
-            colour: Main colour, sRGB 0 to 255.
-            accent: Second colour of the material (window frames, stains, other leaves), sRGB 0 to 255.
+            color: Main color, sRGB 0 to 255.
+            accent: Second color of the material (window frames, stains, other leaves), sRGB 0 to 255.
             at: Where its origin goes; texture coordinates start there too.
             yaw: Turn about z in radians.
         """
@@ -67,7 +67,7 @@ class MeshBuilder:
         turned = local @ np.array([[cosine, sine, 0], [-sine, cosine, 0], [0, 0, 1]])
         self.vertices.append(turned + np.asarray(at))
         self.faces.append(np.asarray(triangles) + self.count)
-        self.parts.append((int(label), int(material), colour, accent, at, yaw, len(triangles)))
+        self.parts.append((int(label), int(material), color, accent, at, yaw, len(triangles)))
         self.count += len(local)
 
     def build(self) -> TownMesh:
@@ -76,7 +76,7 @@ class MeshBuilder:
         corner = vertices[faces]
         normals = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
         normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-        label, material, colour, accent, at, yaw, size = zip(*self.parts, strict=True)
+        label, material, color, accent, at, yaw, size = zip(*self.parts, strict=True)
         return TownMesh(
             vertices=vertices,
             faces=faces,
@@ -84,7 +84,7 @@ class MeshBuilder:
             face_part=np.repeat(np.arange(len(size)), size),
             labels=np.array(label),
             materials=np.array(material),
-            colours=linear(np.array(colour)),
+            colors=linear(np.array(color)),
             accents=linear(np.array(accent)),
             origins=np.array(at, dtype=np.float64),
             yaws=np.array(yaw),
@@ -92,7 +92,7 @@ class MeshBuilder:
 
 
 def linear(srgb: Float[ndarray, "*n 3"]) -> Float[ndarray, "*n 3"]:
-    """Linear reflectance of an sRGB colour of 0 to 255 (gamma 2.2)."""
+    """Linear reflectance of an sRGB color of 0 to 255 (gamma 2.2)."""
     return (np.asarray(srgb, dtype=np.float64) / 255) ** 2.2
 
 

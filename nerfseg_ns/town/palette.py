@@ -1,4 +1,4 @@
-"""Colours of the town's parts (sRGB, 0 to 255). Classes share colours on purpose: no colour gives its class away."""
+"""Colors of the town's parts (sRGB, 0 to 255). Classes share colors on purpose: no color gives its class away."""
 
 from __future__ import annotations
 

@@ -20,20 +20,20 @@ def tree(builder: MeshBuilder, rng: np.random.Generator, x: float, y: float, z: 
     trunk = cylinder(0.3 * size + 0.1, 0.5 * height, 6, base=-1.0)
     builder.add(trunk, Label.VEGETATION, Material.PAINT, palette.BARK, palette.BARK, (x, y, z))
     if rng.random() < 0.25:
-        colour, accent = pick(rng, palette.CONIFERS), (84, 104, 62)
+        color, accent = pick(rng, palette.CONIFERS), (84, 104, 62)
         radius = 0.26 * height
         for base, top, width in ((0.15, 0.65, 1.0), (0.45, 1.05, 0.72)):
             cone = cylinder(radius * width, top * height, 9, base=base * height, tip=0.08)
-            builder.add(cone, Label.VEGETATION, Material.LEAVES, colour, accent, (x, y, z))
+            builder.add(cone, Label.VEGETATION, Material.LEAVES, color, accent, (x, y, z))
         return
-    colour, accent = pick(rng, palette.LEAVES), pick(rng, palette.LEAVES)
+    color, accent = pick(rng, palette.LEAVES), pick(rng, palette.LEAVES)
     radius = 0.32 * height
     builder.add(
-        blob(rng, radius, 0.7 * height, 0.62 * height), Label.VEGETATION, Material.LEAVES, colour, accent, (x, y, z)
+        blob(rng, radius, 0.7 * height, 0.62 * height), Label.VEGETATION, Material.LEAVES, color, accent, (x, y, z)
     )
     dx, dy = rng.uniform(-0.5, 0.5, 2) * radius
     crown = blob(rng, 0.75 * radius, 0.5 * height, 0.75 * height)
-    builder.add(crown, Label.VEGETATION, Material.LEAVES, colour, accent, (x + dx, y + dy, z))
+    builder.add(crown, Label.VEGETATION, Material.LEAVES, color, accent, (x + dx, y + dy, z))
 
 
 def bush(builder: MeshBuilder, rng: np.random.Generator, x: float, y: float, z: float) -> None:
@@ -83,11 +83,11 @@ def container(builder: MeshBuilder, rng: np.random.Generator, x: float, y: float
 
 def dumpster(builder: MeshBuilder, rng: np.random.Generator, x: float, y: float, yaw: float) -> None:
     """A dumpster of 3 m with a darker lid."""
-    colour = pick(rng, palette.CONTAINERS)
+    color = pick(rng, palette.CONTAINERS)
     builder.add(
-        box_sides(3.0, 1.7, 1.5, -0.1), Label.STATIC, Material.CORRUGATED, colour, (50, 50, 50), (x, y, 0.0), yaw
+        box_sides(3.0, 1.7, 1.5, -0.1), Label.STATIC, Material.CORRUGATED, color, (50, 50, 50), (x, y, 0.0), yaw
     )
-    lid = tuple(0.7 * channel for channel in colour)
+    lid = tuple(0.7 * channel for channel in color)
     builder.add(flat_top(3.0, 1.7, 1.5), Label.STATIC, Material.PAINT, lid, (60, 60, 60), (x, y, 0.0), yaw)
 
 
@@ -101,28 +101,28 @@ def bench(builder: MeshBuilder, rng: np.random.Generator, x: float, y: float, ya
 
 def stall(builder: MeshBuilder, rng: np.random.Generator, x: float, y: float, yaw: float) -> None:
     """A kiosk or market stall of 4 m."""
-    colour = pick(rng, palette.STREET_FURNITURE + palette.CONTAINERS)
+    color = pick(rng, palette.STREET_FURNITURE + palette.CONTAINERS)
     shape = box(4.0, 3.0, rng.uniform(2.4, 3.0), -0.1)
-    builder.add(shape, Label.STATIC, Material.CORRUGATED, colour, (200, 196, 188), (x, y, 0.0), yaw)
+    builder.add(shape, Label.STATIC, Material.CORRUGATED, color, (200, 196, 188), (x, y, 0.0), yaw)
 
 
 def shelter(builder: MeshBuilder, rng: np.random.Generator, x: float, y: float, yaw: float) -> None:
     """A bus shelter or newspaper stand of 4 m."""
-    colour = pick(rng, palette.STREET_FURNITURE + palette.CONTAINERS)
+    color = pick(rng, palette.STREET_FURNITURE + palette.CONTAINERS)
     shape = box(4.2, 1.8, rng.uniform(2.2, 2.6), -0.1)
-    builder.add(shape, Label.STATIC, Material.PAINT, colour, (90, 90, 90), (x, y, 0.0), yaw)
+    builder.add(shape, Label.STATIC, Material.PAINT, color, (90, 90, 90), (x, y, 0.0), yaw)
 
 
 def lamp(builder: MeshBuilder, rng: np.random.Generator, x: float, y: float, yaw: float) -> None:
     """A lamp post, thick enough to be seen in small images: 8 m, with an arm of 2.4 m towards `yaw`."""
-    colour, height = pick(rng, palette.POLES), rng.uniform(7.5, 9.0)
-    builder.add(cylinder(0.36, height, 6, -0.5), Label.POLE, Material.PAINT, colour, (80, 80, 80), (x, y, 0.0))
+    color, height = pick(rng, palette.POLES), rng.uniform(7.5, 9.0)
+    builder.add(cylinder(0.36, height, 6, -0.5), Label.POLE, Material.PAINT, color, (80, 80, 80), (x, y, 0.0))
     at = (x + 1.0 * np.cos(yaw), y + 1.0 * np.sin(yaw), 0.0)
-    builder.add(box(2.6, 0.8, height + 0.3, height - 0.35), Label.POLE, Material.PAINT, colour, (80, 80, 80), at, yaw)
+    builder.add(box(2.6, 0.8, height + 0.3, height - 0.35), Label.POLE, Material.PAINT, color, (80, 80, 80), at, yaw)
 
 
-def wall(builder: MeshBuilder, colour: tuple, x0: float, y0: float, x1: float, y1: float) -> None:
+def wall(builder: MeshBuilder, color: tuple, x0: float, y0: float, x1: float, y1: float) -> None:
     """A free-standing wall of masonry between two points on level ground, 2.3 m high, 0.7 m thick."""
     shape = box(np.hypot(x1 - x0, y1 - y0) + 0.5, 0.7, 2.3, -0.5)
     at, yaw = ((x0 + x1) / 2, (y0 + y1) / 2, 0.0), np.arctan2(y1 - y0, x1 - x0)
-    builder.add(shape, Label.WALL, Material.MASONRY, colour, (110, 104, 98), at, yaw)
+    builder.add(shape, Label.WALL, Material.MASONRY, color, (110, 104, 98), at, yaw)

@@ -1,4 +1,4 @@
-"""Ray casting with Embree and shading: one view into colours, labels and depth."""
+"""Ray casting with Embree and shading: one view into colors, labels and depth."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Renderer:
     Args:
         town: to look at.
         seed: of the town.
-        easy: give every class a colour of its own.
+        easy: give every class a color of its own.
     """
 
     def __init__(self, town: Town, seed: int, easy: bool = False) -> None:
@@ -61,7 +61,7 @@ class Renderer:
             pose: Camera-to-world matrix in metres, OpenCV axes.
             camera: Pinhole matrix in pixels.
             size: Width and height in pixels.
-            supersampling: Colour rays per pixel and axis.
+            supersampling: Color rays per pixel and axis.
         """
         centres = np.arange(size) + 0.5
         directions = _directions(pose, camera, centres, centres)
@@ -71,12 +71,12 @@ class Renderer:
         fine = (np.arange(size * supersampling) + 0.5) / supersampling
         angle = 1.0 / (camera[0, 0] * supersampling)
         rows = max(CHUNK // len(fine) // supersampling, 1) * supersampling
-        colour = np.empty((len(fine), len(fine), 3), np.float32)
+        color = np.empty((len(fine), len(fine), 3), np.float32)
         for start in range(0, len(fine), rows):
             block = _directions(pose, camera, fine, fine[start : start + rows])
-            colour[start : start + rows] = self._colours(pose[:3, 3], block.reshape(-1, 3), angle).reshape(block.shape)
-        colour = colour.reshape(size, supersampling, size, supersampling, 3).mean(axis=(1, 3))
-        return View(np.round(255 * colour.clip(0, 1)).astype(np.uint8), label, depth)
+            color[start : start + rows] = self._colors(pose[:3, 3], block.reshape(-1, 3), angle).reshape(block.shape)
+        color = color.reshape(size, supersampling, size, supersampling, 3).mean(axis=(1, 3))
+        return View(np.round(255 * color.clip(0, 1)).astype(np.uint8), label, depth)
 
     def _cast(self, origin: Float[ndarray, " 3"], directions: Points) -> _Hit:
         origins = np.broadcast_to(origin.astype(np.float32), directions.shape)
@@ -99,16 +99,16 @@ class Renderer:
         label[ground] = GROUND_LABELS[self.town.ground.kind_at(hit.points[ground, 0], hit.points[ground, 1])]
         return label
 
-    def _colours(self, origin: Float[ndarray, " 3"], directions: Points, angle: float) -> Float[ndarray, "n 3"]:
-        """Display colours of rays; `angle` is the opening of one ray in radians."""
-        colours = sky_colour(directions, self.sun)
+    def _colors(self, origin: Float[ndarray, " 3"], directions: Points, angle: float) -> Float[ndarray, "n 3"]:
+        """Display colors of rays; `angle` is the opening of one ray in radians."""
+        colors = sky_color(directions, self.sun)
         hit = self._cast(origin, directions)
         normals = self._normals(hit)
         facing = np.maximum(np.abs((normals * directions[hit.seen]).sum(1)), 0.25)
         footprint = hit.distance[hit.seen] * np.float32(angle) / np.sqrt(facing)
         reflectance = self._reflectance(hit, footprint)
-        colours[hit.seen] = _tone(reflectance * self._light(hit.points, normals))
-        return colours
+        colors[hit.seen] = _tone(reflectance * self._light(hit.points, normals))
+        return colors
 
     def _normals(self, hit: _Hit) -> Points:
         """Shading normals: smooth on the ground, the triangle's elsewhere."""
@@ -155,7 +155,7 @@ class Renderer:
             u=(local * self._tangents[face]).sum(1),
             v=(local * self._slopes[face]).sum(1),
             part=part,
-            colour=self.mesh.colours[part].astype(np.float32),
+            color=self.mesh.colors[part].astype(np.float32),
             accent=self.mesh.accents[part].astype(np.float32),
             footprint=footprint,
         )
@@ -172,8 +172,8 @@ class _Hit:
     distance: Float[ndarray, " rays"]
 
 
-def sky_colour(directions: Points, sun: Float[ndarray, " 3"]) -> Float[ndarray, "n 3"]:
-    """Display colour of the sky: haze at and below the horizon, blue above, a wide glow towards the sun."""
+def sky_color(directions: Points, sun: Float[ndarray, " 3"]) -> Float[ndarray, "n 3"]:
+    """Display color of the sky: haze at and below the horizon, blue above, a wide glow towards the sun."""
     height = np.clip(directions[:, 2] * 2.2 + 0.55, 0, 1)[:, None]
     glow = np.clip(directions @ sun, 0, 1)[:, None] ** 4
     haze, zenith = np.float32([0.80, 0.85, 0.89]), np.float32([0.42, 0.60, 0.84])
@@ -181,7 +181,7 @@ def sky_colour(directions: Points, sun: Float[ndarray, " 3"]) -> Float[ndarray, 
 
 
 def _tone(light: Float[ndarray, "n 3"]) -> Float[ndarray, "n 3"]:
-    """Display colour of linear light: gamma 2.2."""
+    """Display color of linear light: gamma 2.2."""
     return np.power(np.maximum(light, 0), np.float32(1 / 2.2))
 
 

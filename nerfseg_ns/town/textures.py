@@ -1,4 +1,4 @@
-"""Procedural surface colours as functions of the place in the world, never of the view.
+"""Procedural surface colors as functions of the place in the world, never of the view.
 
 Every pattern is a sum of noises with a known feature size. A feature smaller than the footprint of a ray on the
 surface fades out (as a mip map would do), so that small images see a clean texture instead of moire, and large images
@@ -62,7 +62,7 @@ def band(distance: Values, half_width: float, footprint: Values) -> Values:
 
 @dataclass
 class Surface:
-    """Points to be coloured, all of one material."""
+    """Points to be colored, all of one material."""
 
     points: Float[ndarray, "n 3"]
     u: Values
@@ -71,7 +71,7 @@ class Surface:
     """Along the surface, up the slope; metres from the part's origin."""
     part: Int[ndarray, " n"]
     """Which part, for choices that differ between parts."""
-    colour: Float[ndarray, "n 3"]
+    color: Float[ndarray, "n 3"]
     accent: Float[ndarray, "n 3"]
     footprint: Values
     """Size of a ray's footprint in metres."""
@@ -87,8 +87,8 @@ def shade(surface: Surface, material: Material, noise: Noise) -> Float[ndarray, 
     return _MATERIALS[material](surface, noise).clip(0.004, 0.95)
 
 
-def _scaled(colour: Float[ndarray, "n 3"], factor: Values) -> Float[ndarray, "n 3"]:
-    return colour * np.clip(factor, 0.15, 2.2)[:, None]
+def _scaled(color: Float[ndarray, "n 3"], factor: Values) -> Float[ndarray, "n 3"]:
+    return color * np.clip(factor, 0.15, 2.2)[:, None]
 
 
 def _mix(a: Float[ndarray, "n 3"], b: Float[ndarray, "n 3"], share: Values) -> Float[ndarray, "n 3"]:
@@ -100,7 +100,7 @@ def _facade(s: Surface, noise: Noise) -> Float[ndarray, "n 3"]:
     foot = s.footprint
     shift = s.shift
     wear = 1 + 0.10 * noise(s.u + shift, s.v, 1.2, foot) + 0.12 * noise(s.u + shift + 31, s.v * 0.6, 3.5, foot)
-    wall = _scaled(s.colour, wear - 0.22 * band(s.v, 0.5, foot))
+    wall = _scaled(s.color, wear - 0.22 * band(s.v, 0.5, foot))
     bay, storey = np.floor(s.u / 3.0), np.floor(s.v / 3.0)
     i, j = (bay + 17 * s.part).astype(np.int64), storey.astype(np.int64)
     across, up = s.u - 3.0 * bay - 1.5, s.v - 3.0 * storey - 1.6
@@ -122,7 +122,7 @@ def _tiles(s: Surface, noise: Noise) -> Float[ndarray, "n 3"]:
     course = 0.12 * np.sin(s.v * (2 * np.pi / 1.0)) * fade(1.0, foot * 1.4)
     i, j = np.floor(s.u / 1.4).astype(np.int64) + 31 * s.part, np.floor(s.v / 1.2).astype(np.int64)
     odd = 0.34 * (noise.cell(i, j) - 0.5) * fade(1.4, foot)
-    base = _mix(s.colour, s.accent, np.clip(0.5 * noise(s.u + shift, s.v + 3, 4.0, foot), 0, 0.8))
+    base = _mix(s.color, s.accent, np.clip(0.5 * noise(s.u + shift, s.v + 3, 4.0, foot), 0, 0.8))
     base = _scaled(base, 1 + tint + course + odd)
     i, j = np.floor(s.u / 4.5).astype(np.int64) + 7 * s.part, np.floor(s.v / 20).astype(np.int64)
     pane = band(s.u - 4.5 * np.floor(s.u / 4.5) - 2.2, 0.6, foot) * band(np.abs(s.v) % 7.0 - 4.5, 0.7, foot)
@@ -137,7 +137,7 @@ def _flat_roof(s: Surface, noise: Noise) -> Float[ndarray, "n 3"]:
     i, j = np.floor(s.u / 2.6).astype(np.int64) + 5 * s.part, np.floor(s.v / 3.4).astype(np.int64)
     sheet = 0.26 * (noise.cell(i, j) - 0.5)
     seam = 0.25 * band(s.u - 2.6 * np.floor(s.u / 2.6) - 1.3, 0.1, foot)
-    base = _scaled(_mix(s.colour, s.accent, stain), 1 + grain + sheet - seam)
+    base = _scaled(_mix(s.color, s.accent, stain), 1 + grain + sheet - seam)
     du, dv = s.u - 5 * np.floor(s.u / 5) - 2.5, s.v - 5 * np.floor(s.v / 5) - 2.5
     cell = noise.cell(np.floor(s.u / 5).astype(np.int64) + s.part, np.floor(s.v / 5).astype(np.int64))
     vent = band(np.hypot(du, dv), 0.7, foot) * (cell < 0.45)
@@ -146,7 +146,7 @@ def _flat_roof(s: Surface, noise: Noise) -> Float[ndarray, "n 3"]:
 
 def _green_roof(s: Surface, noise: Noise) -> Float[ndarray, "n 3"]:
     """A planted roof: grass like that of the gardens."""
-    return _grass(s.u + s.shift, s.v, s.colour, s.accent, s.footprint, noise)
+    return _grass(s.u + s.shift, s.v, s.color, s.accent, s.footprint, noise)
 
 
 def _leaves(s: Surface, noise: Noise) -> Float[ndarray, "n 3"]:
@@ -155,12 +155,12 @@ def _leaves(s: Surface, noise: Noise) -> Float[ndarray, "n 3"]:
     foot, a, b = s.footprint, x + 0.73 * z, y - 0.61 * z
     clumps = 0.22 * noise(a, b, 0.8, foot) + 0.24 * noise(a + 9, b, 1.7, foot) + 0.14 * noise(a, b + 5, 3.6, foot)
     share = np.clip(0.3 + 0.4 * noise(a + 3, b + 8, 2.6, foot), 0, 1)
-    return _scaled(_mix(s.colour, s.accent, share), 0.95 + clumps)
+    return _scaled(_mix(s.color, s.accent, share), 0.95 + clumps)
 
 
 def _paint(s: Surface, noise: Noise) -> Float[ndarray, "n 3"]:
     """Painted metal or wood, nearly plain."""
-    return _scaled(s.colour, 1 + 0.07 * noise(s.u + s.shift, s.v, 1.0, s.footprint))
+    return _scaled(s.color, 1 + 0.07 * noise(s.u + s.shift, s.v, 1.0, s.footprint))
 
 
 def _masonry(s: Surface, noise: Noise) -> Float[ndarray, "n 3"]:
@@ -170,7 +170,7 @@ def _masonry(s: Surface, noise: Noise) -> Float[ndarray, "n 3"]:
     i, j = np.floor(s.u / 1.1 + 0.5 * (row % 2)).astype(np.int64) + 3 * s.part, row.astype(np.int64)
     stone = 0.35 * (noise.cell(i, j) - 0.5) * fade(0.9, foot)
     stain = 0.16 * noise(s.u + shift, s.v, 1.6, foot) + 0.10 * noise(s.u + shift, s.v, 4.0, foot)
-    return _scaled(s.colour, 1 + stone + stain)
+    return _scaled(s.color, 1 + stone + stain)
 
 
 def _corrugated(s: Surface, noise: Noise) -> Float[ndarray, "n 3"]:
@@ -180,7 +180,7 @@ def _corrugated(s: Surface, noise: Noise) -> Float[ndarray, "n 3"]:
     i, j = np.floor(s.u / 2.0).astype(np.int64) + s.part, np.floor(s.v / 2.5).astype(np.int64)
     panel = 0.3 * (noise.cell(i, j) - 0.5)
     rust = np.clip(0.4 * noise(s.u + shift, s.v, 2.0, foot) - 0.1, 0, 0.7)
-    return _scaled(_mix(s.colour, s.accent, rust), 1 + rib + panel + 0.08 * noise(s.u + shift, s.v, 1.0, foot))
+    return _scaled(_mix(s.color, s.accent, rust), 1 + rib + panel + 0.08 * noise(s.u + shift, s.v, 1.0, foot))
 
 
 _MATERIALS = {
@@ -197,7 +197,7 @@ _MATERIALS = {
 
 # The ground ---------------------------------------------------------------------------------------------------------
 
-_GROUND_COLOURS = {
+_GROUND_COLORS = {
     Ground.GRASS: ((98, 122, 62), (134, 132, 82)),
     Ground.MEADOW: ((136, 140, 78), (112, 104, 66)),
     Ground.FIELD_X: ((146, 118, 82), (112, 124, 64)),
@@ -221,54 +221,54 @@ def shade_ground(
     reflectance = np.empty((len(x), 3), dtype=np.float32)
     for kind in np.unique(kinds):
         chosen = np.flatnonzero(kinds == kind)
-        colour, accent = (np.float32(linear(np.array(c))[None]) for c in _GROUND_COLOURS[Ground(kind)])
-        reflectance[chosen] = _GROUNDS[Ground(kind)](x[chosen], y[chosen], colour, accent, footprint[chosen], noise)
+        color, accent = (np.float32(linear(np.array(c))[None]) for c in _GROUND_COLORS[Ground(kind)])
+        reflectance[chosen] = _GROUNDS[Ground(kind)](x[chosen], y[chosen], color, accent, footprint[chosen], noise)
     return reflectance.clip(0.004, 0.95)
 
 
-def _grass(u: Values, v: Values, colour: ndarray, accent: ndarray, foot: Values, noise: Noise) -> Float[ndarray, "n 3"]:
+def _grass(u: Values, v: Values, color: ndarray, accent: ndarray, foot: Values, noise: Noise) -> Float[ndarray, "n 3"]:
     share = np.clip(0.25 + 0.3 * noise(u, v, 2.5, foot) + 0.3 * noise(u + 40, v, 9.0, foot), 0, 1)
     tufts = 0.16 * noise(u + 3, v, 0.8, foot) + 0.18 * noise(u, v + 5, 1.8, foot) + 0.1 * noise(u + 8, v, 5.0, foot)
-    return _scaled(_mix(colour, accent, share), 1 + tufts)
+    return _scaled(_mix(color, accent, share), 1 + tufts)
 
 
-def _field(along: Values, across: Values, colour: ndarray, accent: ndarray, foot: Values, noise: Noise) -> ndarray:
+def _field(along: Values, across: Values, color: ndarray, accent: ndarray, foot: Values, noise: Noise) -> ndarray:
     rows = np.sin(across * (2 * np.pi / 3.6) + 0.6 * noise(along, across, 12.0, foot))
     share = np.clip(0.5 + 0.42 * rows * fade(3.6, foot * 1.3) + 0.2 * noise(along, across, 5.0, foot), 0, 1)
     clods = 0.15 * noise(along, across, 1.6, foot) + 0.1 * noise(along, across, 7.0, foot)
-    return _scaled(_mix(colour, accent, share), 1 + clods)
+    return _scaled(_mix(color, accent, share), 1 + clods)
 
 
-def _asphalt(u: Values, v: Values, colour: ndarray, accent: ndarray, foot: Values, noise: Noise) -> ndarray:
+def _asphalt(u: Values, v: Values, color: ndarray, accent: ndarray, foot: Values, noise: Noise) -> ndarray:
     share = np.clip(0.4 + 0.45 * noise(u, v, 6.0, foot), 0, 1)
     grain = 0.11 * noise(u, v + 20, 1.0, foot) + 0.14 * noise(u + 11, v, 2.3, foot)
     crack = np.exp(-((noise(u + 70, v, 5.0, foot) / 0.16) ** 2)) * np.clip(noise(u, v + 90, 9.0, foot), 0, 1)
-    return _scaled(_mix(colour, accent, share), 1 + grain - 0.32 * crack)
+    return _scaled(_mix(color, accent, share), 1 + grain - 0.32 * crack)
 
 
-def _line(u: Values, v: Values, colour: ndarray, accent: ndarray, foot: Values, noise: Noise) -> ndarray:
+def _line(u: Values, v: Values, color: ndarray, accent: ndarray, foot: Values, noise: Noise) -> ndarray:
     worn = np.clip(0.5 * noise(u, v, 1.3, foot) - 0.15, 0, 0.9)
-    return _scaled(_mix(colour, accent, worn), 1 + 0.06 * noise(u, v, 3.0, foot))
+    return _scaled(_mix(color, accent, worn), 1 + 0.06 * noise(u, v, 3.0, foot))
 
 
-def _paving(u: Values, v: Values, colour: ndarray, accent: ndarray, foot: Values, noise: Noise) -> ndarray:
+def _paving(u: Values, v: Values, color: ndarray, accent: ndarray, foot: Values, noise: Noise) -> ndarray:
     i, j = np.floor(u / 1.6).astype(np.int64), np.floor(v / 1.6).astype(np.int64)
     slab = 0.32 * (noise.cell(i + 400, j + 400) - 0.5)
     stain = 0.13 * noise(u, v, 1.5, foot) + 0.13 * noise(u + 6, v, 4.0, foot)
     share = np.clip(0.3 + 0.45 * noise(u, v + 60, 7.0, foot), 0, 1)
-    return _scaled(_mix(colour, accent, share), 1 + slab + stain)
+    return _scaled(_mix(color, accent, share), 1 + slab + stain)
 
 
-def _soil(u: Values, v: Values, colour: ndarray, accent: ndarray, foot: Values, noise: Noise) -> ndarray:
+def _soil(u: Values, v: Values, color: ndarray, accent: ndarray, foot: Values, noise: Noise) -> ndarray:
     share = np.clip(0.5 + 0.5 * noise(u, v, 4.0, foot), 0, 1)
     clods = 0.15 * noise(u, v, 0.9, foot) + 0.18 * noise(u + 4, v, 2.0, foot) + 0.1 * noise(u, v + 9, 8.0, foot)
-    return _scaled(_mix(colour, accent, share), 1 + clods)
+    return _scaled(_mix(color, accent, share), 1 + clods)
 
 
-def _water(u: Values, v: Values, colour: ndarray, accent: ndarray, foot: Values, noise: Noise) -> ndarray:
+def _water(u: Values, v: Values, color: ndarray, accent: ndarray, foot: Values, noise: Noise) -> ndarray:
     share = np.clip(0.4 + 0.4 * noise(u, v, 11.0, foot), 0, 1)
     ripples = 0.10 * noise(u, v * 1.6, 1.8, foot) + 0.12 * noise(u + 4, v, 4.0, foot)
-    return _scaled(_mix(colour, accent, share), 1 + ripples)
+    return _scaled(_mix(color, accent, share), 1 + ripples)
 
 
 _GROUNDS = {

@@ -39,15 +39,15 @@ class ViewerMarkdown(ViewerElement[str]):
         self._create_gui_handle(viser_server)
 
 
-def legend(names: Sequence[str], colours: Sequence[Sequence[int]]) -> str:
-    """The classes with their colours, as markdown that viser shows with a swatch for each.
+def legend(names: Sequence[str], colors: Sequence[Sequence[int]]) -> str:
+    """The classes with their colors, as markdown that viser shows with a swatch for each.
 
     Args:
         names: of the classes.
-        colours: RGB, 0 to 255, one for each class.
+        colors: RGB, 0 to 255, one for each class.
     """
     swatch = '<span style={{{{background: "#{:02x}{:02x}{:02x}", padding: "0 0.8em", marginRight: "0.5em"}}}} />'
-    return "\n\n".join(["**Classes**", *(swatch.format(*rgb) + plain(name) for name, rgb in zip(names, colours))])
+    return "\n\n".join(["**Classes**", *(swatch.format(*rgb) + plain(name) for name, rgb in zip(names, colors))])
 
 
 def stage_text(stage: Stage, done: int, length: int) -> str:

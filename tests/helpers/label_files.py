@@ -164,7 +164,7 @@ def voc_rgb(folder: Path, maps: dict[str, np.ndarray], table: ClassTable = TABLE
 
 
 def voc_palette(folder: Path, maps: dict[str, np.ndarray], table: ClassTable = TABLE) -> None:
-    """As classic VOC: indices of their own (here the classes in reverse), colours in the PNG's palette."""
+    """As classic VOC: indices of their own (here the classes in reverse), colors in the PNG's palette."""
     voc_rgb(folder, maps, table)
     for stem, labels in maps.items():
         image = Image.fromarray(255 - labels)

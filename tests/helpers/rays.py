@@ -28,6 +28,6 @@ def rendered_levels(levels: int = 2, segments: int = 2, rays: int = 6, samples: 
     return [level() for _ in range(levels)]
 
 
-def losses_of(stage: SemanticStage, levels: list, colour: torch.Tensor, labels: torch.Tensor) -> dict:
+def losses_of(stage: SemanticStage, levels: list, color: torch.Tensor, labels: torch.Tensor) -> dict:
     """The losses of a training step on these rays."""
-    return stage.get_losses(stage.get_logits(stage.choose_samples(levels), colour), labels)
+    return stage.get_losses(stage.get_logits(stage.choose_samples(levels), color), labels)

@@ -15,11 +15,11 @@ from nerfseg_ns.compare.cnn.photos import TrainingPhoto
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 
 GREY = 128
-"""Colour beyond the photo, where nothing is labelled."""
+"""Color beyond the photo, where nothing is labelled."""
 
 
 class Augmentation:
-    """Turns, enlarges, moves, cuts, mirrors and recolours.
+    """Turns, enlarges, moves, cuts, mirrors and recolors.
 
     Args:
         config: how much of it.
@@ -28,7 +28,7 @@ class Augmentation:
 
     def __init__(self, config: CNNConfig, size: Tuple[int, int]) -> None:
         beyond = {tv_tensors.Image: GREY, tv_tensors.Mask: IGNORE_INDEX}
-        jitter = config.colour_jitter
+        jitter = config.color_jitter
         self._transform = v2.Compose(
             [
                 v2.RandomAffine(

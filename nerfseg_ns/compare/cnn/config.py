@@ -77,7 +77,7 @@ class CNNConfig:
     """Largest enlargement of a crop. Raise it where the flight height of the photos differs."""
     shift: float = 0.2
     """Most that a crop is moved by, as a fraction of the photo's sides."""
-    colour_jitter: float = 0.15
+    color_jitter: float = 0.15
     """Most change of brightness, contrast and saturation, as a fraction. Raise it where the light changes."""
     held_out_share: float = 0.25
     """Of the labelled photos, or of the labelled pixels where fewer than three photos are labelled: what finds the

@@ -51,8 +51,8 @@ class PyramidNetwork(nn.Module):
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes height width"]:
         """Class logits of images as `inference.normalise` gives them."""
-        colours = images * SPREAD + MIDDLE
-        maps = self.encoder((colours - self.mean) / self.std)
+        colors = images * SPREAD + MIDDLE
+        maps = self.encoder((colors - self.mean) / self.std)
         levels = list(self.pyramid(OrderedDict((str(place), values) for place, values in enumerate(maps))).values())
         enlarged = [F.interpolate(level, size=levels[0].shape[-2:], mode="bilinear") for level in levels]
         return F.interpolate(self.head(sum(enlarged)), size=images.shape[-2:], mode="bilinear")

@@ -10,13 +10,13 @@ from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
 MIDDLE, SPREAD = 0.5, 0.25
-"""Of colours, as `normalise` scales them."""
+"""Of colors, as `normalise` scales them."""
 OVERLAP = 0.25
 """Of neighbouring windows, as a fraction of their sides."""
 
 
 def normalise(images: UInt8[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
-    """Colours as the networks take them, -2 to 2."""
+    """Colors as the networks take them, -2 to 2."""
     return (images.float() / 255 - MIDDLE) / SPREAD
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nerfseg_ns.compare.fields.view_quality import ViewQuality
 from nerfseg_ns.compare.method import ComparedMethod, Job
-from nerfseg_ns.compare.methods import Colour
+from nerfseg_ns.compare.methods import Color
 from nerfseg_ns.evaluation.prediction import Prediction, as_prediction
 from nerfseg_ns.measurement.timing import seconds_of
 from nerfseg_ns.runs.session import Session
@@ -61,7 +61,7 @@ class FieldMethod(ComparedMethod):
         photo = dataset.get_data(view)["image"].to(device)
         if split == "test":
             self.quality.add(view, outputs, photo)
-        return {colour: as_prediction(self.logits(outputs, photo, colour)) for colour in self.job.info.colours}
+        return {color: as_prediction(self.logits(outputs, photo, color)) for color in self.job.info.colors}
 
     def render(self, camera: Cameras) -> Dict[str, Tensor]:
         """The model's outputs [height, width, channels] for a view, `rgb` and `depth` among them."""
@@ -69,14 +69,14 @@ class FieldMethod(ComparedMethod):
         return self.session.model.get_outputs_for_camera_ray_bundle(rays)
 
     def logits(
-        self, outputs: Dict[str, Tensor], photo: Float[Tensor, "height width 3"], colour: Colour
+        self, outputs: Dict[str, Tensor], photo: Float[Tensor, "height width 3"], color: Color
     ) -> Float[Tensor, "height width classes"]:
         """Class logits of a rendered view.
 
         Args:
             outputs: from `render`.
             photo: of the view.
-            colour: that the classifier is given, where it asks for one.
+            color: that the classifier is given, where it asks for one.
         """
         return outputs[LOGITS]
 

@@ -15,11 +15,11 @@ LABELLED_SHARE = 0.25
 
 
 class JointMethod(FieldMethod):
-    """One field for colours and labels, for as many steps and rays as both stages of the method have together.
+    """One field for colors and labels, for as many steps and rays as both stages of the method have together.
 
     It has the method's geometry with all that helps it (pixels, samples, losses, rays of known depth, learning rates
     and their schedule) and what its semantic stage has of position features, smoothed labels and balanced classes. It
-    has neither the ray convolution and the colours of that stage nor its several heads.
+    has neither the ray convolution and the colors of that stage nor its several heads.
     """
 
     def make_config(self) -> StagedTrainerConfig:

@@ -1,4 +1,4 @@
-"""Semantic-NeRF (Zhi et al. 2021) on this project's geometries: one field for colours and labels, learnt together."""
+"""Semantic-NeRF (Zhi et al. 2021) on this project's geometries: one field for colors and labels, learnt together."""
 
 from dataclasses import dataclass, field
 from typing import Dict, List, Type
@@ -17,11 +17,11 @@ from nerfseg_ns.semantics.outputs import LOGITS
 
 @dataclass
 class JointModelConfig(NerfSegModelConfig):
-    """Config of the joint model; `semantics` and `training_colour` play no part, for there is no stage 2."""
+    """Config of the joint model; `semantics` and `training_color` play no part, for there is no stage 2."""
 
     _target: Type = field(default_factory=lambda: JointModel)
     guidance: GuidanceConfig = field(default_factory=lambda: GuidanceConfig(weight=0.04))
-    """How labels are read from the field, and their weight beside the colours' loss (0.04 in the paper)."""
+    """How labels are read from the field, and their weight beside the colors' loss (0.04 in the paper)."""
 
 
 class JointModel(NerfSegModel):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nerfseg_ns.compare.fields.field_method import FieldMethod
 from nerfseg_ns.compare.fields.run_config import run_config
-from nerfseg_ns.compare.methods import Colour
+from nerfseg_ns.compare.methods import Color
 from nerfseg_ns.data.datamanager import LabelledDataManagerConfig
 from nerfseg_ns.semantics.losses import label_loss
 
@@ -37,7 +37,7 @@ class NerfWMethod(FieldMethod):
     As it comes it cannot learn scenes with few labels. What was changed so that it can:
 
     - Photos, poses and labels come from this project's data manager: nerfstudio's SemanticDataset knows no unlabelled
-      view and takes colour labels for indices. Pixels are drawn from all photos, as in its own.
+      view and takes color labels for indices. Pixels are drawn from all photos, as in its own.
     - Pixels without a label do not count in the cross-entropy.
     - The perceptual metric is left out, since its weights would be downloaded.
     - Views are rendered in smaller pieces.
@@ -62,6 +62,6 @@ class NerfWMethod(FieldMethod):
         return run_config(method, self.job.scene, self.job.seed, self.job.folder)
 
     def logits(
-        self, outputs: dict[str, Tensor], photo: Float[Tensor, "height width 3"], colour: Colour
+        self, outputs: dict[str, Tensor], photo: Float[Tensor, "height width 3"], color: Color
     ) -> Float[Tensor, "height width classes"]:
         return outputs["semantics"]

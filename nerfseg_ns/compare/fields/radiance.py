@@ -12,7 +12,7 @@ from torch import Tensor
 from nerfseg_ns.compare.fields.field_method import FieldMethod
 from nerfseg_ns.compare.fields.geometry import geometry_facts
 from nerfseg_ns.compare.fields.run_config import METHOD_CONFIGS, method_config
-from nerfseg_ns.compare.methods import Colour
+from nerfseg_ns.compare.methods import Color
 from nerfseg_ns.training.trainer import StagedTrainerConfig
 
 
@@ -24,9 +24,9 @@ class RadianceMethod(FieldMethod):
         config = method_config(info.geometry, job.scene, job.seed, job.effort, job.folder)
         model = config.pipeline.model
         model.semantics.ray_convolution = info.ray_convolution
-        model.semantics.colour_radiance = info.colour_radiance
-        if not info.colour_radiance:
-            model.colour_context.weight = 0.0  # it is a part of C
+        model.semantics.color_radiance = info.color_radiance
+        if not info.color_radiance:
+            model.color_context.weight = 0.0  # it is a part of C
         if info.eye:
             shipped = METHOD_CONFIGS[info.geometry].pipeline.model
             model.eye, model.height = deepcopy(shipped.eye), deepcopy(shipped.height)
@@ -34,17 +34,17 @@ class RadianceMethod(FieldMethod):
         return config
 
     def render(self, camera: Cameras) -> Dict[str, Tensor]:
-        if "observed" not in self.job.info.colours:
+        if "observed" not in self.job.info.colors:
             return super().render(camera)
-        with self.session.model.keeping_ray_features():  # to classify them with either colour
+        with self.session.model.keeping_ray_features():  # to classify them with either color
             return super().render(camera)
 
     def logits(
-        self, outputs: Dict[str, Tensor], photo: Float[Tensor, "height width 3"], colour: Colour
+        self, outputs: Dict[str, Tensor], photo: Float[Tensor, "height width 3"], color: Color
     ) -> Float[Tensor, "height width classes"]:
-        if colour == "observed":
+        if color == "observed":
             return self.session.model.classify_observed(outputs, photo)
-        return super().logits(outputs, photo, colour)
+        return super().logits(outputs, photo, color)
 
     def facts(self) -> Dict[str, Any]:
         """Seconds of both stages, set-up included (of stage 1 where they are known), and the quality of the views."""

@@ -34,7 +34,7 @@ class ViewQuality:
         Args:
             view: position in the test split.
             outputs: `rgb` [height, width, 3], and `depth` [height, width, 1] along the rays.
-            photo: of the view, colours in [0, 1].
+            photo: of the view, colors in [0, 1].
         """
         if view in self._psnr:
             return

@@ -1,4 +1,4 @@
-"""What a step of the eye's classifier learns from: pieces of the copies of photos, all classes alike."""
+"""What a step of the eye's classifier learns from: patches of the copies of photos, all classes alike."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from nerfseg_ns.eye.copies import SeenCopy
 from nerfseg_ns.eye.training_pixels import choose_pixels
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 
-CROP = 256
-"""Pixels, both ways, of a piece."""
+PATCH = 256
+"""Pixels, both ways, of a patch."""
 MOST_PLACES = 4096
-"""Of a class in a copy, around which pieces are drawn."""
+"""Of a class in a copy, around which patches are drawn."""
 
-Piece = Tuple[List[Float[Tensor, "1 channels rows columns"]], Int[Tensor, "rows columns"]]
+Patch = Tuple[List[Float[Tensor, "1 channels rows columns"]], Int[Tensor, "rows columns"]]
 """Feature maps, and the labels of the finest map's cells."""
 
 
-class TrainingCrops:
-    """Draws pieces around random pixels of a random class.
+class TrainingPatches:
+    """Draws patches around random pixels of a random class.
 
     Args:
         copies: of labelled photos, with at least one labelled pixel.
@@ -45,23 +45,23 @@ class TrainingCrops:
         weights = torch.where(self.counts > 0, self.counts.clamp(min=1) ** -0.5, torch.zeros(()))
         return weights / weights[self.classes].mean()
 
-    def draw(self, count: int) -> Piece:
-        """So many pieces as one batch."""
-        pieces = [self._piece() for _ in range(count)]
-        maps = [torch.cat(level) for level in zip(*(maps for maps, _ in pieces))]
-        return maps, torch.stack([labels for _, labels in pieces])
+    def draw(self, count: int) -> Patch:
+        """So many patches as one batch."""
+        patches = [self._patch() for _ in range(count)]
+        maps = [torch.cat(level) for level in zip(*(maps for maps, _ in patches))]
+        return maps, torch.stack([labels for _, labels in patches])
 
-    def _piece(self) -> Piece:
+    def _patch(self) -> Patch:
         shown = self.shown[self.classes[self._below(len(self.classes))]]
         copy, places = shown[self._below(len(shown))]
         place = places[self._below(len(places))].tolist()
         return _cut(copy, [self._start(place[axis], copy, axis) for axis in range(2)])
 
     def _start(self, place: int, copy: SeenCopy, axis: int) -> int:
-        """First cell of the coarsest map, along an axis, of a piece with a pixel in it, wherever in it that lies."""
+        """First cell of the coarsest map, along an axis, of a patch with a pixel in it, wherever in it that lies."""
         stride, cells = copy.pyramid.stride, copy.pyramid.maps[-1].shape[2 + axis]
-        start = (place - self._below(CROP)) // stride
-        return max(0, min(start, cells - max(1, CROP // stride)))
+        start = (place - self._below(PATCH)) // stride
+        return max(0, min(start, cells - max(1, PATCH // stride)))
 
     def _below(self, count: int) -> int:
         return int(torch.randint(count, (), generator=self.generator))
@@ -80,20 +80,20 @@ def _find_classes(
     return found
 
 
-def _cut(copy: SeenCopy, starts: List[int]) -> Piece:
-    """A piece of all maps from these cells of the coarsest on, filled up with nothing where the copy ends."""
+def _cut(copy: SeenCopy, starts: List[int]) -> Patch:
+    """A patch of all maps from these cells of the coarsest on, filled up with nothing where the copy ends."""
     finest = copy.pyramid.maps[0].shape[2:]
     coarsest, stride = copy.pyramid.maps[-1].shape[2:], copy.pyramid.stride
-    cells, maps = max(1, CROP // stride), []
+    cells, maps = max(1, PATCH // stride), []
     for values in copy.pyramid.maps:
         times = values.shape[2] // coarsest[0]
         top, left = (start * times for start in starts)
-        piece = values[:, :, top : top + cells * times, left : left + cells * times].float()
-        missing = [cells * times - side for side in piece.shape[2:]]
-        maps.append(F.pad(piece, (0, missing[1], 0, missing[0]), mode="replicate"))
+        patch = values[:, :, top : top + cells * times, left : left + cells * times].float()
+        missing = [cells * times - side for side in patch.shape[2:]]
+        maps.append(F.pad(patch, (0, missing[1], 0, missing[0]), mode="replicate"))
     step = stride * coarsest[0] // finest[0]
     top, left = (start * stride for start in starts)
-    labels = copy.labels[top : top + CROP, left : left + CROP].long()
+    labels = copy.labels[top : top + PATCH, left : left + PATCH].long()
     missing = [wanted * step - side for wanted, side in zip(maps[0].shape[2:], labels.shape)]
     return maps, _of_cells(F.pad(labels, (0, missing[1], 0, missing[0]), value=IGNORE_INDEX), step)
 

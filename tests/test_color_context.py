@@ -13,17 +13,17 @@ from nerfseg_ns.data.pixel_sampler import StagedPixelSampler, StagedPixelSampler
 from nerfseg_ns.data.rendered_patches import RenderedPatch
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
-from nerfseg_ns.semantics import colour_context
-from nerfseg_ns.semantics.colour_context import REACH, ColourContext, ColourContextConfig
+from nerfseg_ns.semantics import color_context
+from nerfseg_ns.semantics.color_context import REACH, ColorContext, ColorContextConfig
 from nerfseg_ns.semantics.opinions import opinion
 
 CLASSES = 5
 
 
-def context(weight: float = 0.5) -> ColourContext:
+def context(weight: float = 0.5) -> ColorContext:
     """With weights and statistics that are no longer those of the start."""
     torch.manual_seed(0)
-    made = ColourContext(ColourContextConfig(weight=weight, width=6), CLASSES)
+    made = ColorContext(ColorContextConfig(weight=weight, width=6), CLASSES)
     for _ in range(3):
         made(torch.rand(2, 3, 20, 20))
     return made.eval()
@@ -45,7 +45,7 @@ def test_a_pixel_sees_its_window_and_no_more():
 def test_pieces_of_an_image_give_what_the_whole_gives(shape, monkeypatch):
     made, image = context(), torch.rand(*shape, 3)
     whole = made(image.movedim(-1, 0)[None])[0].movedim(0, -1)
-    monkeypatch.setattr(colour_context, "TILE", 16)
+    monkeypatch.setattr(color_context, "TILE", 16)
     found = made.classify(image)
     assert found.shape == (*shape, CLASSES)
     torch.testing.assert_close(found, whole, atol=1e-5, rtol=1e-4)
@@ -70,7 +70,7 @@ def test_two_opinions_are_multiplied():
 
 @pytest.mark.parametrize("size", [8, 64])
 def test_pieces_are_of_labelled_photos(size, small_town, make_trainer):
-    """Each is a window of a photo with its labels, changed in light alone; photos smaller than a piece are whole."""
+    """Each is a window of a photo with its labels, changed in light alone; photos smaller than a patch are whole."""
     manager = make_trainer(small_town, 4, 4).pipeline.datamanager
     drawn = manager.patch_sampler(6, size).draw
     views = manager.train_dataset.label_maps.labelled
@@ -85,12 +85,12 @@ def test_pieces_are_of_labelled_photos(size, small_town, make_trainer):
 
 
 class Photos:
-    """Stands in for a dataset: colours of bytes, what the mask hides in black."""
+    """Stands in for a dataset: colors of bytes, what the mask hides in black."""
 
     @staticmethod
-    def colours(pixels: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        colours = pixels[..., :3].float() / 255
-        return colours if mask is None else colours * mask
+    def colors(pixels: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        colors = pixels[..., :3].float() / 255
+        return colors if mask is None else colors * mask
 
 
 @pytest.mark.parametrize("as_list", [False, True])
@@ -108,19 +108,19 @@ def test_what_masks_hide_is_not_labelled_in_pieces(as_list):
     batch["image_idx"] = torch.tensor([7, 3])
     sampler = StagedPixelSampler(StagedPixelSamplerConfig(), num_rays_per_batch=5)
     sampler.set_stage(Stage.SEMANTIC)
-    crops = PatchSampler(Photos, itertools.repeat(batch), sampler, 24)
+    patches = PatchSampler(Photos, itertools.repeat(batch), sampler, 24)
     for number in range(5):
-        images, labels = crops.draw(number)
+        images, labels = patches.draw(number)
         assert images.shape == (5, 3, 24, 24) and set(labels.unique().tolist()) == {2, IGNORE_INDEX}
-    crops.rendered_share = 1.0
-    crops.rendered = {view: RenderedPatch(3, 2, torch.full((15, 15, 3), 5.0)) for view in (3, 7)}
-    images, labels = crops.draw(0)
+    patches.rendered_share = 1.0
+    patches.rendered = {view: RenderedPatch(3, 2, torch.full((15, 15, 3), 5.0)) for view in (3, 7)}
+    images, labels = patches.draw(0)
     assert (images > 3).any() and set(labels.unique().tolist()) == {2, IGNORE_INDEX}
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_a_share_of_the_pieces_is_rendered(share, monkeypatch):
-    """Colours say where they are from: rendered ones have another blue. Labels are those of the same places."""
+    """Colors say where they are from: rendered ones have another blue. Labels are those of the same places."""
     monkeypatch.setattr(patch_sampler, "GAIN", 0.0)
     monkeypatch.setattr(patch_sampler, "OFFSET", 0.0)
     places = torch.stack(torch.meshgrid(torch.arange(40), torch.arange(50), indexing="ij"), dim=-1)
@@ -129,11 +129,11 @@ def test_a_share_of_the_pieces_is_rendered(share, monkeypatch):
     batch = {"image": photo[None], "semantics": labels[None], "image_idx": torch.tensor([4])}
     sampler = StagedPixelSampler(StagedPixelSamplerConfig(), num_rays_per_batch=40)
     sampler.set_stage(Stage.SEMANTIC)
-    crops = PatchSampler(Photos, itertools.repeat(batch), sampler, 8)
+    patches = PatchSampler(Photos, itertools.repeat(batch), sampler, 8)
     window = photo[5:35, 10:50].float() / 255
     window[..., 2] = 1.0
-    crops.rendered, crops.rendered_share = {4: RenderedPatch(5, 10, window)}, share
-    images, found = crops.draw(0)
+    patches.rendered, patches.rendered_share = {4: RenderedPatch(5, 10, window)}, share
+    images, found = patches.draw(0)
     blues = images[:, 2].flatten(1)
     assert ((blues == 0) | (blues == 1)).all() and (blues.amin(dim=1) == blues.amax(dim=1)).all()
     rendered = int(blues[:, 0].sum())
@@ -156,54 +156,45 @@ def test_pieces_come_again_with_their_number_only(small_town, make_trainer):
 def test_a_run_goes_on_with_the_next_pieces(small_town, make_trainer, step_trainer):
     trainer = make_trainer(small_town, 1, 5)
     step_trainer(trainer, range(4))
-    expected = trainer.pipeline.datamanager.next_train(4)[0].crops
-    assert not torch.equal(expected, trainer.pipeline.datamanager.next_train(3)[0].crops)
+    expected = trainer.pipeline.datamanager.next_train(4)[0].patches
+    assert not torch.equal(expected, trainer.pipeline.datamanager.next_train(3)[0].patches)
     trainer.save_checkpoint(3)
     resumed = make_trainer(small_town, 1, 5, load_dir=trainer.checkpoint_dir, timestamp="later")
     step_trainer(resumed, range(4, 5))
-    torch.testing.assert_close(resumed.pipeline.datamanager.next_train(4)[0].crops, expected)
-
-
-def test_checkpoints_of_version_0_1_load():
-    """They hold the number of the next pieces beside the weights."""
-    context, other = (ColourContext(ColourContextConfig(weight=0.5), CLASSES) for _ in range(2))
-    older = {f"context.{name}": values for name, values in other.state_dict().items()}
-    older["context.next_draw"] = torch.tensor(7)
-    torch.nn.ModuleDict({"context": context}).load_state_dict(older)
-    assert same(snapshot(context), snapshot(other))
+    torch.testing.assert_close(resumed.pipeline.datamanager.next_train(4)[0].patches, expected)
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5])
 def test_a_share_is_one(share):
     with pytest.raises(UserError, match="rendered-share is .*, not 0 to 1"):
-        ColourContext(ColourContextConfig(weight=0.5, rendered_share=share), CLASSES)
+        ColorContext(ColorContextConfig(weight=0.5, rendered_share=share), CLASSES)
 
 
-@pytest.mark.parametrize("option", ["crops", "crop_size", "width"])
+@pytest.mark.parametrize("option", ["patches", "patch_size", "width"])
 def test_sizes_that_make_no_sense(option):
     with pytest.raises(UserError, match="at least 1"):
-        ColourContext(ColourContextConfig(weight=0.5, **{option: 0}), CLASSES)
+        ColorContext(ColorContextConfig(weight=0.5, **{option: 0}), CLASSES)
 
 
 def test_a_view_can_be_rendered_in_training_mode(small_town, make_trainer, step_trainer):
     trainer = make_trainer(small_town, 1, 2)
     step_trainer(trainer, range(2))
     pipeline = trainer.pipeline.train()
-    before = snapshot(pipeline.model.colour_context)
+    before = snapshot(pipeline.model.color_context)
     outputs = pipeline.model.get_outputs_for_camera(pipeline.datamanager.eval_dataset.cameras[:1])
-    assert outputs["rgb"].shape == (48, 48, 3) and same(before, snapshot(pipeline.model.colour_context))
+    assert outputs["rgb"].shape == (48, 48, 3) and same(before, snapshot(pipeline.model.color_context))
 
 
 def is_window(image: torch.Tensor, label: torch.Tensor, photo: dict, size: int) -> bool:
-    """Whether a piece is a window of a photo, mirrored or not, its channels stretched and moved."""
+    """Whether a patch is a window of a photo, mirrored or not, its channels stretched and moved."""
     label, image = label[:size, :size], image[:, :size, :size]
     for flip in (False, True):
-        wanted, colours = (label.flip(-1), image.flip(-1)) if flip else (label, image)
+        wanted, colors = (label.flip(-1), image.flip(-1)) if flip else (label, image)
         for top in range(48 - size + 1):
             for left in range(48 - size + 1):
                 window = slice(top, top + size), slice(left, left + size)
                 if torch.equal(photo["semantics"][window][..., 0].long(), wanted):
-                    pairs = zip(colours.flatten(1), photo["image"][window].movedim(-1, 0).flatten(1), strict=True)
+                    pairs = zip(colors.flatten(1), photo["image"][window].movedim(-1, 0).flatten(1), strict=True)
                     if all(torch.corrcoef(torch.stack(pair))[0, 1] > 0.999 for pair in pairs):
                         return True
     return False
@@ -216,16 +207,16 @@ def test_it_learns_from_what_stage_1_renders(small_town, make_trainer, step_trai
     with torch.enable_grad():
         step_trainer(trainer, range(4))
     pipeline = trainer.pipeline.eval()
-    dataset, crops = pipeline.datamanager.train_dataset, pipeline.datamanager.semantic_batches.crops
-    assert crops.rendered_share == 0.5 and sorted(crops.rendered) == sorted(dataset.label_maps.labelled)
-    for view, window in crops.rendered.items():
+    dataset, patches = pipeline.datamanager.train_dataset, pipeline.datamanager.semantic_batches.patches
+    assert patches.rendered_share == 0.5 and sorted(patches.rendered) == sorted(dataset.label_maps.labelled)
+    for view, window in patches.rendered.items():
         rendered = pipeline.model.get_outputs_for_camera(dataset.cameras[view : view + 1])["rgb"]
-        torch.testing.assert_close(window.colours, rendered, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(window.colors, rendered, atol=1e-4, rtol=1e-4)
 
 
 def test_only_stage_2_learns_it(small_town, make_trainer, step_trainer):
     trainer = make_trainer(small_town, 3, 3)
-    context = trainer.pipeline.model.colour_context
+    context = trainer.pipeline.model.color_context
     before = snapshot(context)
     assert "context_loss" not in step_trainer(trainer, range(3))
     assert same(before, snapshot(context))
@@ -234,7 +225,7 @@ def test_only_stage_2_learns_it(small_town, make_trainer, step_trainer):
 
 
 def test_the_paper_sees_pixels_alone(small_town, make_trainer):
-    assert make_trainer(small_town, 4, 4, "nerfseg").pipeline.model.colour_context is None
+    assert make_trainer(small_town, 4, 4, "nerfseg").pipeline.model.color_context is None
 
 
 @torch.no_grad()
@@ -246,13 +237,13 @@ def test_views_are_labelled_with_it(fast_pipeline):
         outputs = model.get_view(camera)
         photo = fast_pipeline.datamanager.eval_dataset.get_data(0)["image"]
         observed = model.classify_observed(outputs, photo)
-    context, model.colour_context = model.colour_context, None
+    context, model.color_context = model.color_context, None
     try:
         with model.keeping_ray_features():
             plain = model.get_view(camera)
             plain_observed = model.classify_observed(plain, photo)
     finally:
-        model.colour_context = context
+        model.color_context = context
 
     def together(logits, image):
         return opinion(logits) + context.config.weight * opinion(context.classify(image))

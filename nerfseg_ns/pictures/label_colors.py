@@ -1,4 +1,4 @@
-"""Label maps in the colours of their classes: alone, over a photo, as indexed PNGs."""
+"""Label maps in the colors of their classes: alone, over a photo, as indexed PNGs."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.utils.files import write_whole
 
 UNLABELLED = (235, 235, 235)
-"""Colour of what is not labelled."""
+"""Color of what is not labelled."""
 
 
-def colour_table(palette: UInt8[ndarray, "classes 3"]) -> UInt8[ndarray, "256 3"]:
-    """A colour for every value of a label map: black for what is no class, UNLABELLED for IGNORE_INDEX."""
-    colours = np.zeros((IGNORE_INDEX + 1, 3), dtype=np.uint8)
-    colours[: len(palette)] = palette
-    colours[IGNORE_INDEX] = UNLABELLED
-    return colours
+def color_table(palette: UInt8[ndarray, "classes 3"]) -> UInt8[ndarray, "256 3"]:
+    """A color for every value of a label map: black for what is no class, UNLABELLED for IGNORE_INDEX."""
+    colors = np.zeros((IGNORE_INDEX + 1, 3), dtype=np.uint8)
+    colors[: len(palette)] = palette
+    colors[IGNORE_INDEX] = UNLABELLED
+    return colors
 
 
-def colour_labels(
+def color_labels(
     labels: UInt8[ndarray, "height width"], palette: UInt8[ndarray, "classes 3"]
 ) -> UInt8[ndarray, "height width 3"]:
-    """A label map in the classes' colours."""
-    return colour_table(palette)[labels]
+    """A label map in the classes' colors."""
+    return color_table(palette)[labels]
 
 
 def blend_labels(
@@ -37,19 +37,19 @@ def blend_labels(
     palette: UInt8[ndarray, "classes 3"],
     opacity: float,
 ) -> UInt8[ndarray, "height width 3"]:
-    """A photo with the classes' colours over it where it is labelled; untouched elsewhere."""
-    mixed = (1 - opacity) * photo + opacity * colour_labels(labels, palette)
+    """A photo with the classes' colors over it where it is labelled; untouched elsewhere."""
+    mixed = (1 - opacity) * photo + opacity * color_labels(labels, palette)
     return np.where((labels != IGNORE_INDEX)[..., None], mixed.round(), photo).astype(np.uint8)
 
 
 def save_labels(path: Path, labels: UInt8[ndarray, "height width"], palette: UInt8[ndarray, "classes 3"]) -> None:
-    """Writes a label map as an indexed PNG: its values are class indices, its colours exactly the palette's.
+    """Writes a label map as an indexed PNG: its values are class indices, its colors exactly the palette's.
 
     Args:
         path: to write.
         labels: class indices, IGNORE_INDEX where not labelled.
-        palette: colours of the classes.
+        palette: colors of the classes.
     """
     image = Image.fromarray(labels)
-    image.putpalette(colour_table(palette).ravel().tolist())  # makes the grey image an indexed one
+    image.putpalette(color_table(palette).ravel().tolist())  # makes the grey image an indexed one
     write_whole(path, image.save)

@@ -1,4 +1,4 @@
-"""Colour-radiance network (C in the paper's Table III): the colour of the pixel as a hint of its class."""
+"""Color-radiance network (C in the paper's Table III): the color of the pixel as a hint of its class."""
 
 from typing import Tuple
 
@@ -6,8 +6,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
-class ColourRadianceNetwork(nn.Module):
-    """The ray's pixel colour through two ReLU layers.
+class ColorRadianceNetwork(nn.Module):
+    """The ray's pixel color through two ReLU layers.
 
     Args:
         widths: of the two layers (16 and 64 in the paper).
@@ -18,5 +18,5 @@ class ColourRadianceNetwork(nn.Module):
         self.layers = nn.Sequential(nn.Linear(3, widths[0]), nn.ReLU(), nn.Linear(widths[0], widths[1]), nn.ReLU())
         self.out_dim = widths[1]
 
-    def forward(self, rgb: Float[Tensor, "rays 3"]) -> Float[Tensor, "rays colour"]:
+    def forward(self, rgb: Float[Tensor, "rays 3"]) -> Float[Tensor, "rays color"]:
         return self.layers(rgb)

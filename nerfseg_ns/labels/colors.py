@@ -1,4 +1,4 @@
-"""Colours for classes that have none of their own."""
+"""Colors for classes that have none of their own."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _TAKEN = ((0, 0, 0), (255, 255, 255), (230, 230, 230))
 """Black, white and the pale grey in which views are shown before there are labels: no class should look like these."""
 
 _LEVELS = np.linspace(0, 255, 8).round()
-"""The channel values that colours are made of: 512 colours, more than there are classes."""
+"""The channel values that colors are made of: 512 colors, more than there are classes."""
 
 
 @lru_cache(maxsize=8)
 def distinct_colors(count: int) -> tuple[RGB, ...]:
-    """Colours that are easy to tell apart on a label map, always the same ones.
+    """Colors that are easy to tell apart on a label map, always the same ones.
 
     Each is the one farthest, in CIELAB, from all before it and from black, white and pale grey. A longer list begins
-    with the shorter ones, so that adding a class at the end changes no other colour.
+    with the shorter ones, so that adding a class at the end changes no other color.
 
     Args:
         count: how many, at most 255.

@@ -43,7 +43,7 @@ def photos() -> Photos:
 
 
 def render(pixels: torch.Tensor) -> torch.Tensor:
-    """The rays are the pixels themselves, and their colours too."""
+    """The rays are the pixels themselves, and their colors too."""
     return pixels.float()
 
 
@@ -51,30 +51,30 @@ def render(pixels: torch.Tensor) -> torch.Tensor:
     "max_pixels, least", [(10_000, 4), (900, 8), (300, 4), (200, 8), (70, 8), (5, 1), (1, 1), (50, 9)]
 )
 def test_windows_show_labelled_places(max_pixels, least, photos):
-    windows = PatchRenderer(photos, lambda pixels: pixels, render, rays_per_chunk=37).windows(max_pixels, least)
-    assert sum(window.colours[..., 0].numel() for window in windows.values()) <= max_pixels
-    for view, window in windows.items():
+    patches = PatchRenderer(photos, lambda pixels: pixels, render, rays_per_chunk=37).render_patches(max_pixels, least)
+    assert sum(patch.colors[..., 0].numel() for patch in patches.values()) <= max_pixels
+    for view, patch in patches.items():
         assert view not in (UNLABELLED, HIDDEN)
-        rows, columns = window.colours.shape[:2]
+        rows, columns = patch.colors.shape[:2]
         for row in range(SIZES[view][0]):
             for column in range(SIZES[view][1]):
-                inside = window.top <= row < window.top + rows and window.left <= column < window.left + columns
-                assert window.holds(row, column) == inside
+                inside = patch.top <= row < patch.top + rows and patch.left <= column < patch.left + columns
+                assert patch.holds(row, column) == inside
                 if inside:
-                    colour = window.colours[row - window.top, column - window.left]
-                    assert colour.tolist() == [view, row, column]
+                    color = patch.colors[row - patch.top, column - patch.left]
+                    assert color.tolist() == [view, row, column]
         data = photos.get_bytes(view)
         labelled = (data["semantics"] != IGNORE_INDEX)[..., 0].nonzero().tolist()
-        assert any(window.holds(*place) for place in labelled)
+        assert any(patch.holds(*place) for place in labelled)
 
 
 def test_photos_are_whole_where_there_is_room(photos):
-    windows = PatchRenderer(photos, lambda pixels: pixels, render, rays_per_chunk=1000).windows(10_000, 8)
-    assert {view: tuple(window.colours.shape[:2]) for view, window in windows.items()} == {
+    patches = PatchRenderer(photos, lambda pixels: pixels, render, rays_per_chunk=1000).render_patches(10_000, 8)
+    assert {view: tuple(patch.colors.shape[:2]) for view, patch in patches.items()} == {
         view: size for view, size in enumerate(SIZES) if view not in (UNLABELLED, HIDDEN)
     }
 
 
 def test_rather_fewer_windows_than_small_ones(photos):
-    windows = PatchRenderer(photos, lambda pixels: pixels, render, rays_per_chunk=1000).windows(200, 8)
-    assert len(windows) < 4 and all(min(window.colours.shape[:2]) >= 8 for window in windows.values())
+    patches = PatchRenderer(photos, lambda pixels: pixels, render, rays_per_chunk=1000).render_patches(200, 8)
+    assert len(patches) < 4 and all(min(patch.colors.shape[:2]) >= 8 for patch in patches.values())
