@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.browser import Page, find_browser, wait_for
+from helpers.browser import FLAGS, Panel, find_browser, wait_for
 from helpers.commands import process_environment
 from helpers.scenes import relabel
 from nerfstudio.utils.colormaps import apply_colormap
 from nerfstudio.viewer.utils import parse_object
 from nerfstudio.viewer.viewer_elements import ViewerElement
-from PIL import Image
+from playwright.sync_api import Browser, sync_playwright
 
 from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.labels.classes import ClassTable
@@ -84,53 +84,6 @@ def test_during_stage_1_labels_are_said_to_be_still_to_come(small_town, make_tra
 # the real page
 
 
-class Panel:
-    """The control panel of nerfstudio's viewer in a page."""
-
-    SHOWN_OPTIONS = "[...document.querySelectorAll('[role=option]')].filter(one => one.offsetParent !== null)"
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-
-    def text(self) -> str:
-        return self.page.evaluate("document.body?.innerText ?? ''")
-
-    def field(self, label: str) -> str:
-        """JavaScript expression of the element that belongs to a label of the panel."""
-        labels = "[...document.querySelectorAll('label')]"
-        return f"document.getElementById({labels}.find(one => one.innerText.trim() === '{label}').htmlFor)"
-
-    def set_resolution(self, pixels: int) -> None:
-        number = f"{self.field('Max res')}.parentElement.querySelector('input[type=text], input[inputmode]')"
-        self.page.replace_text(number, str(pixels))
-
-    def press(self, button: str) -> None:
-        """Clicks on a button of the panel."""
-        self.page.click(f"[...document.querySelectorAll('button')].find(one => one.innerText.trim() === '{button}')")
-
-    def output(self) -> str:
-        return self.page.evaluate(f"{self.field('Output type')}.value")
-
-    def options(self) -> list:
-        """Entries of the list that is open now."""
-        return self.page.evaluate(f"{self.SHOWN_OPTIONS}.map(one => one.innerText)")
-
-    def open_outputs(self) -> list:
-        """Opens the list of outputs and returns them."""
-        self.page.click(self.field("Output type"))
-        return wait_for(self.options, "the list of outputs to open", 20)
-
-    def choose_output(self, name: str) -> None:
-        self.open_outputs()
-        self.page.click(f"{self.SHOWN_OPTIONS}.find(one => one.innerText === '{name}')")
-        wait_for(lambda: self.output() == name, f"the output {name} to be chosen", 20)
-
-    def view(self) -> np.ndarray:
-        """The part of the window that shows the scene."""
-        picture = self.page.screenshot()
-        return picture[80:-100, 20 : int(picture.shape[1] * 0.7)]
-
-
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -160,16 +113,25 @@ def serve(log: Path, command: str, *args):
         process.wait(timeout=30)
 
 
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
+        yield browser
+        browser.close()
+
+
 @contextmanager
-def opened(address: str, profile: Path):
+def opened(browser: Browser, address: str):
     """The viewer's page, connected and rendering at a low resolution."""
-    with Page(profile) as page:
-        page.open(address)
-        panel = Panel(page)
-        wait_for(lambda: "Connected" in panel.text() and "Output type" in panel.text(), "the page to connect")
-        panel.set_resolution(164)
-        wait_for(lambda: panel.output() == "rgb", "a first rendered view")
-        yield panel
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.goto(address)
+    panel = Panel(page)
+    wait_for(lambda: "Connected" in panel.text() and "Output type" in panel.text(), "the page to connect")
+    panel.set_resolution(164)
+    wait_for(lambda: panel.output() == "rgb", "a first rendered view")
+    yield panel
+    page.close()
 
 
 @pytest.fixture(scope="module")
@@ -181,9 +143,9 @@ def viewer(fast_run, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def panel(viewer, tmp_path_factory):
+def panel(viewer, browser):
     """The page of ns-viewer."""
-    with opened(viewer[0], tmp_path_factory.mktemp("profile")) as panel:
+    with opened(browser, viewer[0]) as panel:
         yield panel
 
 
@@ -221,9 +183,9 @@ def test_label_colors_are_on_the_screen(panel, small_town):
 
 @needs_browser
 def test_every_output_can_be_chosen_and_rendering_goes_on(panel, viewer, small_town):
-    names = panel.open_outputs()
+    names = panel.open_outputs().all_inner_texts()
     assert [name for name in names if name != OF_NERFSTUDIO] == [*OUTPUTS, *LABEL_OUTPUTS]
-    panel.page.call("Input.dispatchKeyEvent", type="keyDown", key="Escape", code="Escape", windowsVirtualKeyCode=27)
+    panel.page.keyboard.press("Escape")
     shown = panel.view()
     for name in names:
         panel.choose_output(name)
@@ -238,7 +200,7 @@ def test_every_output_can_be_chosen_and_rendering_goes_on(panel, viewer, small_t
 
 
 @needs_browser
-def test_labels_are_learnt_again_at_the_press_of_a_button(fast_run, small_town, tmp_path):
+def test_labels_are_learnt_again_at_the_press_of_a_button(fast_run, small_town, browser, tmp_path):
     """A real ns-train whose viewer stays up after it: other labels and classes, then broken ones, then right ones."""
     town = shutil.copytree(small_town, tmp_path / "town")
     log, button = tmp_path / "log.txt", "Learn the labels again"
@@ -248,7 +210,7 @@ def test_labels_are_learnt_again_at_the_press_of_a_button(fast_run, small_town, 
     eye = {"steps": 20, "decoders": 1, "copies": 4, "least-side": 96, "least-skill": 0.0, "full-skill": 0.1}
     flags += [word for name, value in eye.items() for word in (f"--pipeline.model.eye.{name}", value)]
     with serve(log, "ns-train", "nerfseg-fast", *flags, *stages, "--data", town) as address:
-        with opened(address, tmp_path / "profile") as panel:
+        with opened(browser, address) as panel:
             wait_for(lambda: "60 of 60 steps" in panel.text(), "stage 2 to end", 120)
             before = ClassTable.load(town / "classes.json")
             assert all(name in panel.text() for name in before.names)
@@ -277,4 +239,3 @@ def test_labels_are_learnt_again_at_the_press_of_a_button(fast_run, small_town, 
             wait_for(lambda: "the old ones stay" not in panel.text(), "the labels to be read once more")
             wait_for(lambda: "60 of 60 steps" in panel.text(), "stage 2 to end once more", 120)
             assert "Connected" in panel.text() and "Traceback" not in log.read_text()
-            Image.fromarray(panel.page.screenshot()).save(tmp_path / "page.png")
