@@ -30,8 +30,9 @@ def town(
         out: Folder to write; must not exist yet, be empty, or hold this very town already.
         config: What to make.
     """
+    from nerfseg_ns.console.train_command import train_command
+    from nerfseg_ns.core.device import device_type
     from nerfseg_ns.town.make import make_town
-    from nerfseg_ns.utils.commands import device_type, train_command
 
     folder = make_town(config, out)
     dataparser = {"carla-mvs": "carla-mvs-data", "earth-studio": "google-earth-data"}[config.layout]

@@ -10,6 +10,7 @@ from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttrib
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
 from nerfstudio.utils.rich_utils import CONSOLE
 
+from nerfseg_ns.core.ffmpeg import ensure_ffmpeg
 from nerfseg_ns.core.older_runs import rename_tensors
 from nerfseg_ns.core.processes import shared_seed
 from nerfseg_ns.core.stage import Stage
@@ -26,7 +27,6 @@ from nerfseg_ns.training.callback import staged_callback
 from nerfseg_ns.training.data_parallel import data_parallel
 from nerfseg_ns.training.stages import StageScheduleConfig
 from nerfseg_ns.training.teaching import Teacher
-from nerfseg_ns.utils.ffmpeg import ensure_ffmpeg
 
 STAGE1_PREFIX = "_model.geometry."
 

@@ -1,14 +1,22 @@
-"""What the tests share, made once a session: a small town, a short training run on it, and the means to make more."""
+"""What the tests share, made once a session: a small town, a short training run on it, and the means to make more.
+
+With `pytest -n 2` the processes share it too: who comes first makes it, the others wait.
+"""
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # several processes, a thread each; before torch is imported
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
+from filelock import FileLock
 from helpers.commands import process_environment
 from helpers.configs import small_config
 
@@ -53,18 +61,36 @@ def ns() -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
-def small_town(tmp_path_factory) -> Path:
+def shared(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """A folder that all processes of the tests share: `shared("town", make)`, where `make` fills the folder."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+    def get(name: str, make: Callable[[Path], None]) -> Path:
+        folder, done = root / "shared" / name, root / "shared" / f"{name}.done"
+        folder.parent.mkdir(exist_ok=True)
+        with FileLock(folder.parent / f"{name}.lock"):
+            if not done.exists():
+                make(folder)
+                done.touch()
+        return folder
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def small_town(shared) -> Path:
     """A town of 48 px: 16 training views, four of them labelled, three for validation, four for testing."""
     config = TownConfig(seed=0, image_size=48, train_views=16, validation_views=3, test_views=4, labelled_views=4)
-    return make_town(config, tmp_path_factory.mktemp("scenes") / "town")
+    return shared("town", lambda folder: make_town(config, folder))
 
 
 @pytest.fixture(scope="session")
 def train(ns, tmp_path_factory) -> Callable[..., Path]:
     """Runs ns-train as a process: `train(method, *args)`; returns the run's config.yml."""
 
-    def run(method: str, *args, scene: Path, implicit: int, semantic: int) -> Path:
-        output = tmp_path_factory.mktemp("runs")
+    def run(method: str, *args, scene: Path, implicit: int, semantic: int, output: Path | None = None) -> Path:
+        output = output or tmp_path_factory.mktemp("runs")
         flags = ["--machine.device-type", "cpu", "--vis", "tensorboard", "--output-dir", output, "--timestamp", "run"]
         stages = ["--pipeline.stages.implicit-steps", implicit, "--pipeline.stages.semantic-steps", semantic]
         eye = ["--pipeline.model.eye.backbone", "none"]  # tests of the eye give it, the later option wins
@@ -76,9 +102,14 @@ def train(ns, tmp_path_factory) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def fast_run(train, small_town) -> Path:
+def fast_run(train, shared, small_town) -> Path:
     """config.yml of a short run of nerfseg-fast through both stages, made by a real ns-train."""
-    return train("nerfseg-fast", scene=small_town, implicit=IMPLICIT_STEPS, semantic=SEMANTIC_STEPS)
+
+    def make(folder: Path) -> None:
+        train("nerfseg-fast", scene=small_town, implicit=IMPLICIT_STEPS, semantic=SEMANTIC_STEPS, output=folder)
+
+    (config,) = shared("fast-run", make).glob("*/*/run/config.yml")
+    return config
 
 
 @pytest.fixture(scope="session")
@@ -90,11 +121,13 @@ def fast_pipeline(fast_run):
 
 
 @pytest.fixture(scope="session")
-def test_results(ns, fast_run, tmp_path_factory) -> Path:
+def test_results(ns, fast_run, shared) -> Path:
     """What ns-eval writes about `fast_run`."""
-    path = tmp_path_factory.mktemp("eval") / "metrics.json"
-    ns("ns-eval", "--load-config", fast_run, "--output-path", path)
-    return path
+
+    def make(folder: Path) -> None:
+        ns("ns-eval", "--load-config", fast_run, "--output-path", folder / "metrics.json")
+
+    return shared("eval", make) / "metrics.json"
 
 
 @pytest.fixture(scope="session")

@@ -18,12 +18,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nerfseg_ns.core.files import write_whole
 from nerfseg_ns.demo.config import DemoConfig
 from nerfseg_ns.demo.folder import DemoFolder
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import ClassTable
 from nerfseg_ns.town.config import TownConfig
-from nerfseg_ns.utils.files import write_whole
 
 pytestmark = pytest.mark.slow
 

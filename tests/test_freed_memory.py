@@ -8,7 +8,7 @@ import pytest
 
 PROGRAM = """
 import ctypes, sys
-from nerfseg_ns.utils.memory import keep_freed_memory
+from nerfseg_ns.training.freed_memory import keep_freed_memory
 class Info(ctypes.Structure):
     _fields_ = [(f"field_{i}", ctypes.c_size_t) for i in range(10)]
 libc = ctypes.CDLL(None)

@@ -10,8 +10,8 @@ from nerfseg_ns.augment.config import AugmentConfig
 from nerfseg_ns.augment.source import ImageSource
 from nerfseg_ns.augment.training_set import TrainingSet
 from nerfseg_ns.console.progress import progress_bar, say
+from nerfseg_ns.core.files import new_folder
 from nerfseg_ns.runs.load import load_run
-from nerfseg_ns.utils.files import new_folder
 
 
 def run_augment(config: AugmentConfig) -> Path:

@@ -12,8 +12,8 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 from PIL import Image
 
+from nerfseg_ns.core.files import write_text
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
-from nerfseg_ns.utils.files import write_text
 
 
 @dataclass

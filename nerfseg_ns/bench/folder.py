@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any, Dict
 
+from nerfseg_ns.core.files import write_text
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.town.config import TownConfig
-from nerfseg_ns.utils.files import write_text
 
 GENERATOR = "nerfseg bench"
 WORK_PREFIX = ".work-"

@@ -16,6 +16,7 @@ from nerfseg_ns.bench.scenes import enlarge, reclassify
 from nerfseg_ns.bench.variants import variant_config
 from nerfseg_ns.console.quiet import quiet
 from nerfseg_ns.console.timed_lines import say
+from nerfseg_ns.core.device import device_type
 from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.measurement.timing import Measured, seconds_of, take_turns
 from nerfseg_ns.measurement.units import amount
@@ -23,7 +24,6 @@ from nerfseg_ns.runs.session import Session
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.make import make_town
 from nerfseg_ns.training.trainer import StagedTrainerConfig
-from nerfseg_ns.utils.commands import device_type
 
 VARIANT = "nerfseg-fast"
 LABELLED = 4

@@ -16,11 +16,11 @@ from nerfseg_ns.bench.scenes import labelled_pixels, thin_labels
 from nerfseg_ns.bench.variants import METHOD_OF, PLAIN, variant_config
 from nerfseg_ns.console.quiet import quiet
 from nerfseg_ns.console.timed_lines import say
+from nerfseg_ns.core.device import device_type
 from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.measurement.timing import Measured, seconds_of, take_turns
 from nerfseg_ns.measurement.units import amount
 from nerfseg_ns.runs.session import Session
-from nerfseg_ns.utils.commands import device_type
 
 IMPORT = "import nerfstudio.scripts.train"
 """What every ns-* command has to import, the plugins' methods included."""

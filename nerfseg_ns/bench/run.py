@@ -12,7 +12,7 @@ from typing import Any, Dict, Optional
 from nerfseg_ns.bench.config import BenchConfig
 from nerfseg_ns.bench.folder import WORK_PREFIX, BenchFolder, Results, read_results
 from nerfseg_ns.console.warning_filters import filter_warnings
-from nerfseg_ns.utils.files import write_text, write_whole
+from nerfseg_ns.core.files import write_text, write_whole
 
 
 def run_bench(config: BenchConfig) -> BenchFolder:
@@ -55,8 +55,8 @@ def _check_runs(config: BenchConfig) -> None:
 def _measure(config: BenchConfig, folder: BenchFolder) -> Results:
     """Runs the parts one after the other; bench.json holds those that are done."""
     from nerfseg_ns.console.timed_lines import say
+    from nerfseg_ns.core.device import device_type
     from nerfseg_ns.measurement.machine import describe_machine, machine_facts
-    from nerfseg_ns.utils.commands import device_type
 
     start = time.perf_counter()
     results: Results = {"finished": False, "config": _plain(asdict(config)), "machine": machine_facts(device_type())}

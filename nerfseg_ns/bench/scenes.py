@@ -11,10 +11,10 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image
 
+from nerfseg_ns.core.files import new_folder
 from nerfseg_ns.core.indices import evenly_spaced_indices
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.town.scene_writer import write_matrix
-from nerfseg_ns.utils.files import new_folder
 
 SPLITS = ("train", "validation", "test")
 JPEG_QUALITY = 90

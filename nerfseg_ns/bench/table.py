@@ -8,9 +8,9 @@ from nerfseg_ns.bench.folder import Results
 from nerfseg_ns.bench.formatting import FIGURES, SERIES, VARIANTS, figure_name
 from nerfseg_ns.bench.variants import YARDSTICK
 from nerfseg_ns.measurement.machine import describe_machine
+from nerfseg_ns.measurement.markdown import markdown_table
 from nerfseg_ns.measurement.timing import Measured
 from nerfseg_ns.measurement.units import amount, digits
-from nerfseg_ns.utils.markdown import markdown_table
 
 NONE = "–"
 TIMES = {

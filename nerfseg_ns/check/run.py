@@ -12,9 +12,10 @@ from nerfseg_ns.check.config import CheckConfig
 from nerfseg_ns.check.count_files import count_files
 from nerfseg_ns.check.facts import SceneFacts, SplitFacts, read_facts
 from nerfseg_ns.check.sheet import write_sheet
+from nerfseg_ns.console.train_command import train_command
+from nerfseg_ns.core.device import device_type
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
-from nerfseg_ns.utils.commands import device_type, train_command
 
 
 def check_scene(scene: Path, config: CheckConfig) -> None:

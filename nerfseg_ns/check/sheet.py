@@ -9,10 +9,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from nerfseg_ns.check.facts import SceneFacts, SplitFacts
+from nerfseg_ns.core.files import write_whole
 from nerfseg_ns.core.indices import evenly_spaced_indices
 from nerfseg_ns.pictures.label_colors import blend_labels
 from nerfseg_ns.pictures.legend import INK, MARGIN, PAPER, caption_font, legend
-from nerfseg_ns.utils.files import write_whole
 
 MAX_PHOTOS = 24
 COLUMNS = 4

@@ -12,10 +12,10 @@ from PIL import Image
 from nerfseg_ns.compare.folder import PROPAGATED, UNLABELLED
 from nerfseg_ns.compare.method import ComparedMethod
 from nerfseg_ns.compare.scoring import ComparedScores
+from nerfseg_ns.core.files import write_whole
 from nerfseg_ns.evaluation.prediction import Prediction
 from nerfseg_ns.measurement.timing import seconds_of
 from nerfseg_ns.pictures.label_colors import save_labels
-from nerfseg_ns.utils.files import write_whole
 
 
 class Evaluator:

@@ -9,10 +9,10 @@ import torch
 import yaml
 
 from nerfseg_ns.compare.method import ComparedMethod, Job
+from nerfseg_ns.core.device import device_type
 from nerfseg_ns.evaluation.prediction import Prediction, as_prediction
 from nerfseg_ns.eye.config import EyeConfig
 from nerfseg_ns.eye.eye import Eye
-from nerfseg_ns.utils.commands import device_type
 
 
 class EyeMethod(ComparedMethod):

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Dict, Optional
 
 from nerfseg_ns.compare.plan import PlannedJob
+from nerfseg_ns.core.files import write_text
 from nerfseg_ns.errors import UserError
-from nerfseg_ns.utils.files import write_text
 
 GENERATOR = "nerfseg compare"
 VERSION = 1

@@ -12,13 +12,13 @@ import torch
 from nerfseg_ns.compare.folder import RESULT, VERSION, read_result
 from nerfseg_ns.compare.jobfile import JobFile
 from nerfseg_ns.console.warning_filters import filter_warnings
+from nerfseg_ns.core.device import device_type
+from nerfseg_ns.core.files import write_text
 from nerfseg_ns.core.seeds import seed_everything
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.measurement.machine import machine_facts
 from nerfseg_ns.measurement.resources import peak_memory_bytes
 from nerfseg_ns.measurement.timing import seconds_of
-from nerfseg_ns.utils.commands import device_type
-from nerfseg_ns.utils.files import write_text
 
 CONFIG = "config.txt"
 

@@ -12,7 +12,7 @@ from nerfseg_ns.compare.method import Job, TrainingBudget
 from nerfseg_ns.compare.methods import METHODS
 from nerfseg_ns.compare.plan import PlannedJob
 from nerfseg_ns.compare.scene import ComparedScene
-from nerfseg_ns.utils.files import write_text
+from nerfseg_ns.core.files import write_text
 
 FILE_NAME = "job.json"
 

@@ -14,8 +14,8 @@ from nerfseg_ns.compare.results import gather
 from nerfseg_ns.compare.scenes import SceneInfo
 from nerfseg_ns.compare.sheet import write_sheet
 from nerfseg_ns.compare.table import tables, values
+from nerfseg_ns.core.files import write_text, write_whole
 from nerfseg_ns.measurement.machine import describe_machine
-from nerfseg_ns.utils.files import write_text, write_whole
 
 
 class Report:

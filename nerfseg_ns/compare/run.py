@@ -17,8 +17,8 @@ from nerfseg_ns.compare.plan import PlannedJob, plan_jobs
 from nerfseg_ns.compare.report import Report
 from nerfseg_ns.compare.scenes import enter_scenes
 from nerfseg_ns.compare.schedule import Schedule, unfinished
+from nerfseg_ns.core.device import device_type
 from nerfseg_ns.errors import UserError
-from nerfseg_ns.utils.commands import device_type
 
 
 def run_compare(scenes: Sequence[Path], config: CompareConfig) -> Dict[str, str]:

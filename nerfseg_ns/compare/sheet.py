@@ -16,12 +16,12 @@ from nerfseg_ns.compare.plan import PlannedJob
 from nerfseg_ns.compare.results import Comparison, Line
 from nerfseg_ns.compare.scene import ComparedScene, LabelledImage
 from nerfseg_ns.compare.scenes import SceneInfo
+from nerfseg_ns.core.files import write_whole
 from nerfseg_ns.core.indices import evenly_spaced_indices
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.pictures.label_colors import color_labels
 from nerfseg_ns.pictures.legend import INK, MARGIN, PAPER, caption_font, legend
 from nerfseg_ns.pictures.views import error_picture
-from nerfseg_ns.utils.files import write_whole
 
 VIEWS = 3
 TILE_WIDTH = 190

@@ -10,8 +10,8 @@ from typing import Callable, List, Optional
 from nerfseg_ns.compare.formatting import counted
 from nerfseg_ns.compare.methods import METHODS
 from nerfseg_ns.compare.results import CLASS_PREFIX, UNLABELLED, Comparison, Line, Row, Spread
+from nerfseg_ns.measurement.markdown import markdown_table
 from nerfseg_ns.measurement.units import amount
-from nerfseg_ns.utils.markdown import markdown_table
 
 NONE = "–"
 COLORS = {

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from nerfseg_ns.core.files import write_text
 from nerfseg_ns.demo.folder import DemoFolder
 from nerfseg_ns.town.cameras import METRES_PER_UNIT, look_at
-from nerfseg_ns.utils.files import write_text
 
 RADIUS, RADIUS_SWING = 74.0, 14.0
 ALTITUDE, ALTITUDE_SWING = 84.0, 20.0

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict
 
+from nerfseg_ns.core.files import write_text
 from nerfseg_ns.demo.config import DemoConfig
 from nerfseg_ns.errors import UserError
-from nerfseg_ns.utils.files import write_text
 
 VERSION = 1
 """Counts up when the folder's form changes."""

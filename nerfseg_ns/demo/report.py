@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
 from urllib.parse import quote
 
+from nerfseg_ns.core.files import write_text
 from nerfseg_ns.demo.commands import next_commands
 from nerfseg_ns.demo.config import DemoConfig
 from nerfseg_ns.demo.evaluate import ViewPictures
@@ -14,7 +15,6 @@ from nerfseg_ns.demo.folder import DemoFolder
 from nerfseg_ns.demo.style import CSS
 from nerfseg_ns.demo.summary import percent, summary
 from nerfseg_ns.labels.classes import ClassTable
-from nerfseg_ns.utils.files import write_text
 
 MAX_VIEWS = 6
 PAGE = """<!doctype html>

@@ -7,10 +7,10 @@ import sys
 import warnings
 from typing import Any, Dict
 
+from nerfseg_ns.core.files import write_text
 from nerfseg_ns.demo.config import DemoConfig
 from nerfseg_ns.demo.folder import DemoFolder
 from nerfseg_ns.measurement.resources import Laps, peak_memory_bytes
-from nerfseg_ns.utils.files import write_text
 
 STEPS = ("town", "train", "evaluate", "render")
 
@@ -58,8 +58,8 @@ def _make_town(config: DemoConfig, folder: DemoFolder, laps: Laps) -> None:
 
 
 def _train(config: DemoConfig, folder: DemoFolder, laps: Laps) -> None:
+    from nerfseg_ns.core.device import device_type
     from nerfseg_ns.demo.train import train, training_config
-    from nerfseg_ns.utils.commands import device_type
 
     run = training_config(config, folder)
     given = min(config.town.labelled_views, config.town.train_views)
@@ -104,9 +104,9 @@ def _print(text: str = "") -> None:
 
 def _print_results(folder: DemoFolder, metrics: Dict[str, Any]) -> None:
     """The figures, what lies where, and the commands to try next: plain lines, so that paths can be copied."""
+    from nerfseg_ns.core.device import device_type
     from nerfseg_ns.demo.commands import next_commands
     from nerfseg_ns.demo.summary import summary
-    from nerfseg_ns.utils.commands import device_type
 
     _print()
     for name, value in summary(metrics):

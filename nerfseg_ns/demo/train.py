@@ -9,6 +9,7 @@ from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocati
 from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from nerfseg_ns.core.device import device_type
 from nerfseg_ns.core.seeds import seed_everything
 from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.demo.config import DemoConfig
@@ -16,7 +17,6 @@ from nerfseg_ns.demo.folder import METHOD, RUN, DemoFolder
 from nerfseg_ns.method_configs.nerfseg_fast import nerfseg_fast
 from nerfseg_ns.training.stages import StageScheduleConfig
 from nerfseg_ns.training.trainer import StagedTrainerConfig
-from nerfseg_ns.utils.commands import device_type
 
 DESCRIPTIONS = {Stage.IMPLICIT: "Stage 1, geometry and colors", Stage.SEMANTIC: "Stage 2, labels"}
 

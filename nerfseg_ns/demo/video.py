@@ -13,12 +13,12 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from numpy import ndarray
 from rich.progress import track
 
+from nerfseg_ns.core.files import write_whole
 from nerfseg_ns.demo.evaluate import label_map
 from nerfseg_ns.demo.folder import DemoFolder
 from nerfseg_ns.pictures.label_colors import save_labels
 from nerfseg_ns.pictures.views import to_bytes
 from nerfseg_ns.pipeline import NerfSegPipeline
-from nerfseg_ns.utils.files import write_whole
 
 PANELS = ("rgb", "semantics_overlay", "semantics_colormap")
 ENLARGEMENT = 2

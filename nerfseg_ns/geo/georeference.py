@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64
 
+from nerfseg_ns.core.files import write_text
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.geo.local_frame import LocalFrame
-from nerfseg_ns.utils.files import write_text
 
 AXES = "x east, y north, z up, metres"
 METADATA_KEY = "georeference"

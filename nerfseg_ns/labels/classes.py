@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from nerfseg_ns.core.files import write_text
 from nerfseg_ns.errors import UserError
-from nerfseg_ns.utils.files import write_text
 
 IGNORE_INDEX = 255
 """The one index for "not labelled" inside the program; files may use another, which the reader of labels maps to it."""

@@ -8,10 +8,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from nerfseg_ns.core.files import new_folder, write_text
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.photos.config import PhotosConfig
 from nerfseg_ns.photos.find_photos import find_photos, group_by_camera
-from nerfseg_ns.utils.files import new_folder, write_text
 
 SUMMARY = "summary.json"
 
@@ -62,7 +62,7 @@ def _check_output(images: Path, output: Path) -> None:
 
 def _print_results(figures: dict[str, Any], output: Path) -> None:
     """Plain lines, so that paths and commands can be copied."""
+    from nerfseg_ns.core.device import device_type
     from nerfseg_ns.photos.summary import next_steps, summary_lines
-    from nerfseg_ns.utils.commands import device_type
 
     print("\n".join(["", *summary_lines(figures), "", *next_steps(output, device_type())]), flush=True)

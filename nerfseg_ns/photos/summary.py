@@ -9,10 +9,10 @@ from typing import Any, Optional
 import numpy as np
 import pycolmap
 
+from nerfseg_ns.console.train_command import train_command
 from nerfseg_ns.photos.align import Alignment
 from nerfseg_ns.photos.find_photos import Photo
 from nerfseg_ns.photos.write_scene import registered
-from nerfseg_ns.utils.commands import train_command
 
 SHOWN = 10
 """Names that a list in a message shows."""

@@ -12,9 +12,9 @@ import pycolmap
 from jaxtyping import Float64
 from nerfstudio.process_data.colmap_utils import parse_colmap_camera_params
 
+from nerfseg_ns.core.files import write_text
 from nerfseg_ns.geo.georeference import METADATA_KEY, origin_record
 from nerfseg_ns.geo.local_frame import LocalFrame
-from nerfseg_ns.utils.files import write_text
 
 POINTS = "sparse_pc.ply"
 

@@ -9,8 +9,8 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image
 
+from nerfseg_ns.core.files import write_whole
 from nerfseg_ns.labels.classes import IGNORE_INDEX
-from nerfseg_ns.utils.files import write_whole
 
 UNLABELLED = (235, 235, 235)
 """Color of what is not labelled."""

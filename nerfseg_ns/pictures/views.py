@@ -12,8 +12,8 @@ from numpy import ndarray
 from PIL import Image
 from torch import Tensor
 
+from nerfseg_ns.core.files import write_whole
 from nerfseg_ns.labels.classes import IGNORE_INDEX
-from nerfseg_ns.utils.files import write_whole
 
 WRONG = (214, 39, 40)
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from nerfstudio.engine.trainer import TrainerConfig
 
-from nerfseg_ns.utils.commands import device_type
+from nerfseg_ns.core.device import device_type
 
 Config = TypeVar("Config", bound=TrainerConfig)
 

@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from nerfseg_ns.console.progress import say
+from nerfseg_ns.core.device import device_type
 from nerfseg_ns.evaluation.prediction import Prediction, as_prediction
 from nerfseg_ns.eye.config import LEAST_SKILL
 from nerfseg_ns.eye.eye import Eye, LabelledPicture
@@ -19,7 +20,6 @@ from nerfseg_ns.labels.classes import ClassTable
 from nerfseg_ns.segment.config import SegmentConfig
 from nerfseg_ns.segment.pictures import Picture, find_pictures
 from nerfseg_ns.segment.source import PhotoSource, digest_of
-from nerfseg_ns.utils.commands import device_type
 
 
 class EyeSource(PhotoSource):

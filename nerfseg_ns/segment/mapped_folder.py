@@ -16,11 +16,11 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image
 
+from nerfseg_ns.core.files import write_text, write_whole
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.evaluation.prediction import Prediction
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.pictures.label_colors import blend_labels
-from nerfseg_ns.utils.files import write_text, write_whole
 
 FACTS = "segment.json"
 PARTS = {"labels": "png", "confidence": "png", "overlay": "jpg"}

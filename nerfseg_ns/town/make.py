@@ -11,6 +11,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from numpy import ndarray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from nerfseg_ns.core.files import new_folder
 from nerfseg_ns.core.indices import evenly_spaced_indices
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.town.cameras import intrinsics, plan_cameras
@@ -21,7 +22,6 @@ from nerfseg_ns.town.render import Renderer
 from nerfseg_ns.town.scene_writer import SceneWriter
 from nerfseg_ns.town.write_carla_mvs import CarlaMVSWriter
 from nerfseg_ns.town.write_earth_studio import EarthStudioWriter
-from nerfseg_ns.utils.files import new_folder
 
 VERSION = 1
 """Counts up when the same options give other bytes than before."""

@@ -17,8 +17,8 @@ from nerfseg_ns.core.stage import LABEL_GROUPS
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.geo.georeference import FILE_NAME, METADATA_KEY
 from nerfseg_ns.training.checkpoints import find_checkpoint, read_checkpoint, require_finished_stage1
+from nerfseg_ns.training.freed_memory import keep_freed_memory
 from nerfseg_ns.training.nan_checks import CHECK_EVERY, require_finite_losses, require_finite_parameters
-from nerfseg_ns.utils.memory import keep_freed_memory
 
 
 @dataclass

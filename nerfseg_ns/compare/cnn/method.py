@@ -12,9 +12,9 @@ import yaml
 from nerfseg_ns.compare.cnn.config import CONFIGS, CNNConfig
 from nerfseg_ns.compare.cnn.photos import TrainingPhoto, added_photos, labelled_photos
 from nerfseg_ns.compare.method import ComparedMethod, Job
+from nerfseg_ns.core.device import device_type
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.evaluation.prediction import Prediction
-from nerfseg_ns.utils.commands import device_type
 
 
 class CNNMethod(ComparedMethod):

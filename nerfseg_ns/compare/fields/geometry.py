@@ -10,9 +10,9 @@ from nerfseg_ns.compare.fields.run_config import method_config
 from nerfseg_ns.compare.method import TrainingBudget
 from nerfseg_ns.compare.methods import Geometry
 from nerfseg_ns.compare.scene import ComparedScene
+from nerfseg_ns.core.files import write_text
 from nerfseg_ns.measurement.timing import seconds_of
 from nerfseg_ns.runs.session import Session
-from nerfseg_ns.utils.files import write_text
 
 FACTS = "stage1.json"
 """File in the run's folder with what is known of its training."""

@@ -1,4 +1,4 @@
-"""Commands to show to users, ready for a shell."""
+"""The command that trains on a scene, as it is shown to users, ready for a shell."""
 
 from __future__ import annotations
 
@@ -8,13 +8,6 @@ from pathlib import Path
 
 DEFAULT_DATAPARSER = "carla-mvs-data"
 """The dataparser that training takes where none is named."""
-
-
-def device_type() -> str:
-    """What a training on this machine would run on: `cuda` where there is one, else `cpu`."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def train_command(scene: Path, dataparser: str, device: str, options: Mapping[str, object] | None = None) -> str:
