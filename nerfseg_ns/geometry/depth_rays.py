@@ -17,9 +17,11 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import track
 from torch import Tensor
 
+from nerfseg_ns.core.indices import evenly_spaced_indices
+
 MAX_VIEWS = 60
 MANY_VIEWS = 240
-"""Photos of a flight from which on every so manieth may not overlap the next."""
+"""Photos of a flight from which on every fourth, say, may not overlap the next."""
 GROUP = 3
 """Photos next to each other that are read in each of many places then."""
 MAX_SIDE = 640
@@ -70,20 +72,16 @@ def find_depth_rays(dataset: InputDataset) -> DepthRays:
 
 
 def choose_views(cameras: Cameras) -> Int[np.ndarray, "views"]:
-    """The photos to read: all, or every so manieth, or of a great many every so manieth with the next ones beside it.
+    """The photos to read: all or an even choice of them, or of a great many an even choice with the next ones beside each.
 
     Args:
         cameras: of all photos, in the order in which they were taken.
     """
     if len(cameras) <= MANY_VIEWS:
-        return _evenly_spread(len(cameras), MAX_VIEWS)
-    centres = torch.from_numpy(_evenly_spread(len(cameras), MAX_VIEWS // GROUP))
+        return np.array(evenly_spaced_indices(len(cameras), MAX_VIEWS, with_ends=True))
+    centres = torch.tensor(evenly_spaced_indices(len(cameras), MAX_VIEWS // GROUP, with_ends=True))
     beside = _distances(cameras, centres).topk(GROUP - 1, largest=False).indices.flatten()
     return torch.cat([centres, beside]).unique().numpy()
-
-
-def _evenly_spread(count: int, most: int) -> Int[np.ndarray, "chosen"]:
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
 
 
 def _view_features(dataset: InputDataset, view: int) -> Tuple[np.ndarray, np.ndarray]:
