@@ -72,7 +72,7 @@ def find_depth_rays(dataset: InputDataset) -> DepthRays:
 
 
 def choose_views(cameras: Cameras) -> Int[np.ndarray, "views"]:
-    """The photos to read: all or an even choice of them, or of a great many an even choice with the next ones beside each.
+    """The photos to read: all, or an even choice of them, or of a great many a choice with the next ones beside each.
 
     Args:
         cameras: of all photos, in the order in which they were taken.
