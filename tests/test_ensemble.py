@@ -39,16 +39,6 @@ def test_logits_of_a_single_head_are_its_members():
     assert torch.equal(stage.classify(*stage.render_features(level), color), alone)
 
 
-def test_checkpoints_of_version_0_1_have_no_member_where_there_is_one_head():
-    """Their modules are named `levels.*`, those of several heads `members.N.levels.*`, as now."""
-    stage, other = make(1), make(1)
-    torch.nn.init.ones_(other.members[0].levels[0].seg_mlps[0].remap.weight)
-    older = {f"stage.{name.removeprefix('members.0.')}": values for name, values in other.state_dict().items()}
-    assert not any("members" in name for name in older)
-    torch.nn.ModuleDict({"stage": stage}).load_state_dict(older)
-    assert all(torch.equal(now, then) for now, then in zip(stage.parameters(), other.parameters(), strict=True))
-
-
 def test_probabilities_are_the_members_mean():
     stage, level, color = make(3).eval(), rendered_levels(rays=7)[-1], torch.rand(7, 3)
     features, transmittances = stage.render_features(level)

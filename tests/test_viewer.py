@@ -206,7 +206,7 @@ def test_labels_are_learnt_again_at_the_press_of_a_button(fast_run, small_town, 
     log, button = tmp_path / "log.txt", "Learn the labels again"
     stages = ["--pipeline.stages.implicit-steps", 150, "--pipeline.stages.semantic-steps", 60]
     flags = ["--machine.device-type", "cpu", "--output-dir", tmp_path, "--stage1-from", fast_run.parent]
-    flags += ["--viewer.quit-on-train-completion", "False"]
+    flags += ["--viewer.quit-on-train-completion", "False", "--pipeline.datamanager.train-num-rays-per-batch", 256]
     eye = {"steps": 20, "decoders": 1, "copies": 4, "least-side": 96, "least-skill": 0.0, "full-skill": 0.1}
     flags += [word for name, value in eye.items() for word in (f"--pipeline.model.eye.{name}", value)]
     with serve(log, "ns-train", "nerfseg-fast", *flags, *stages, "--data", town) as address:

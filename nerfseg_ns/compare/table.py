@@ -9,11 +9,12 @@ from typing import Callable, List, Optional
 
 from nerfseg_ns.compare.formatting import counted
 from nerfseg_ns.compare.methods import METHODS
-from nerfseg_ns.compare.results import CLASS_PREFIX, UNLABELLED, Comparison, Line, Row, Spread
+from nerfseg_ns.compare.results import CLASS_PREFIX, UNLABELLED, Comparison, Line, Spread
 from nerfseg_ns.measurement.markdown import markdown_table
 from nerfseg_ns.measurement.units import amount
 
 NONE = "–"
+KEYS = ("scene", "method", "color", "seed", "labels", "labelled")
 COLORS = {
     "rendered": "`rendered`: given no photo of the view, as of a place that nobody photographed.",
     "observed": "`observed`: given the view's own photo.",
@@ -40,32 +41,45 @@ class Column:
     """A column of a table, a cell for each line."""
 
     title: str
-    spread: Callable[[Line], Optional[Spread]]
+    score: str
     write: Callable[[float], str] = percent
     best: Optional[Callable] = max
     """`max`, `min`, or None where no value is better than another."""
     deviation: bool = False
     """Show the standard deviation too."""
+    scene: Optional[str] = None
+    """Of that one alone."""
+    labels: Optional[int] = None
+    """Numbers of labels, if not the largest."""
 
     def cells(self, comparison: Comparison) -> List[str]:
         """The texts; the best is bold, of methods that are given no truth and lines that are complete."""
-        spreads = [self.spread(line) for line in comparison.lines]
-        fair = [
-            spread.mean
-            for line, spread in zip(comparison.lines, spreads)
+        spreads = {line: comparison.spread(line, self.score, self.scene, self.labels) for line in comparison.lines}
+        fair = {
+            line: spread.mean
+            for line, spread in spreads.items()
             if spread is not None and comparison.is_complete(line) and METHODS[line[0]].extra != "truth"
-        ]
-        best = self.best(fair) if self.best is not None and len(fair) > 1 else None
-        texts = []
-        for line, spread in zip(comparison.lines, spreads):
-            text = NONE if spread is None else self._text(spread)
-            is_best = spread is not None and spread.mean == best and METHODS[line[0]].extra != "truth"
-            texts.append(f"**{text}**" if is_best else text)
-        return texts
+        }
+        best = self.best(fair.values()) if self.best is not None and len(fair) > 1 else None
+        texts = {line: NONE if spread is None else self._text(spread) for line, spread in spreads.items()}
+        return [f"**{text}**" if best is not None and fair.get(line) == best else text for line, text in texts.items()]
 
     def _text(self, spread: Spread) -> str:
         text = self.write(spread.mean)
         return f"{text} ± {self.write(spread.deviation)}" if self.deviation and spread.deviation is not None else text
+
+
+OTHERS = [
+    Column("total accuracy", "total_accuracy"),
+    Column("average accuracy", "average_accuracy"),
+    Column("calibration error", "calibration_error", best=min),
+    Column("mIoU, confident 80 %", "confident_miou"),
+    Column("mIoU, unlabelled photos", "propagated_miou"),
+    Column("accuracy, unlabelled photos", "propagated_accuracy"),
+    Column("training", "train_seconds", seconds, None),
+    Column("a view", "predict_seconds", seconds, None),
+    Column("peak memory", "memory_bytes", megabytes, None),
+]
 
 
 def tables(comparison: Comparison, how: str) -> str:
@@ -75,80 +89,41 @@ def tables(comparison: Comparison, how: str) -> str:
         comparison: what the jobs found.
         how: it was made, a paragraph.
     """
-    blocks = ["# nerfseg compare", _preface(comparison), "## mIoU, per cent", _table(comparison, _miou(comparison))]
-    if len(comparison.labels) > 1:
-        blocks += ["## mIoU by the number of labelled photos, per cent", _table(comparison, _by_labels(comparison))]
-    blocks += ["## Other scores", _table(comparison, _others(comparison)), _notes(comparison)]
-    blocks += ["## IoU of each class, per cent", _table(comparison, _classes(comparison))]
+    miou = [Column(scene, "miou", deviation=True, scene=scene) for scene in comparison.scenes]
+    if len(miou) > 1:
+        miou.append(Column("all", "miou", deviation=True))
+    counts = [Column(comparison.labelled(n), "miou", deviation=True, labels=n) for n in comparison.labels]
+    classes = [Column(name, CLASS_PREFIX + name) for name in comparison.classes]
+    blocks = ["# nerfseg compare", _preface(comparison), "## mIoU, per cent", _table(comparison, miou)]
+    if len(counts) > 1:
+        blocks += ["## mIoU by the number of labelled photos, per cent", _table(comparison, counts)]
+    blocks += ["## Other scores", _table(comparison, OTHERS), _notes(comparison)]
+    blocks += ["## IoU of each class, per cent", _table(comparison, classes)]
     return "\n\n".join([*blocks, "## How it was made", how]) + "\n"
 
 
 def values(comparison: Comparison) -> str:
     """Every row as comma-separated values, scores as fractions."""
-    names = list(dict.fromkeys(name for row in comparison.rows for name in row.scores))
+    names = dict.fromkeys(name for row in comparison.rows for name in row.scores)
     text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["scene", "method", "color", "seed", "labels", "labelled", *names])
-    for row in comparison.rows:
-        writer.writerow([*_key(row), *(row.scores.get(name, "") for name in names)])
+    writer = csv.DictWriter(text, [*KEYS, *names], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({**{key: getattr(row, key) for key in KEYS}, **row.scores} for row in comparison.rows)
     return text.getvalue()
-
-
-def _key(row: Row) -> tuple:
-    return row.scene, row.method, row.color, row.seed, row.labels, row.labelled
 
 
 def _table(comparison: Comparison, columns: List[Column]) -> str:
     """Methods and colors as lines, some scores as columns."""
-    columns = [column for column in columns if any(column.spread(line) for line in comparison.lines)]
     names = [METHODS[method].title + _mark(comparison, (method, color)) for method, color in comparison.lines]
     colors = [color for _, color in comparison.lines]
-    cells = [names, colors, *(column.cells(comparison) for column in columns)]
-    return markdown_table(["method", "color", *(column.title for column in columns)], list(zip(*cells)), left=2)
+    cells = [(column.title, column.cells(comparison)) for column in columns]
+    known = [("method", names), ("color", colors), *(column for column in cells if set(column[1]) != {NONE})]
+    return markdown_table([title for title, _ in known], list(zip(*(texts for _, texts in known))), left=2)
 
 
 def _mark(comparison: Comparison, line: Line) -> str:
     complete = all(comparison.is_complete(line, count) for count in comparison.labels)
     return "" if complete else " (*)"
-
-
-def _miou(comparison: Comparison) -> List[Column]:
-    def of_scene(scene: Optional[str]) -> Callable[[Line], Optional[Spread]]:
-        return lambda line: comparison.spread(line, "miou", scene)
-
-    columns = [Column(scene, of_scene(scene), deviation=True) for scene in comparison.scenes]
-    return columns if len(columns) == 1 else [*columns, Column("all", of_scene(None), deviation=True)]
-
-
-def _by_labels(comparison: Comparison) -> List[Column]:
-    def of_count(count: int) -> Callable[[Line], Optional[Spread]]:
-        return lambda line: comparison.spread(line, "miou", labels=count)
-
-    return [Column(comparison.labelled(count), of_count(count), deviation=True) for count in comparison.labels]
-
-
-def _others(comparison: Comparison) -> List[Column]:
-    def of(score: str) -> Callable[[Line], Optional[Spread]]:
-        return lambda line: comparison.spread(line, score)
-
-    return [
-        Column("total accuracy", of("total_accuracy")),
-        Column("average accuracy", of("average_accuracy")),
-        Column("calibration error", of("calibration_error"), best=min),
-        Column("mIoU, confident 80 %", of("confident_miou")),
-        Column("mIoU, unlabelled photos", of("propagated_miou")),
-        Column("accuracy, unlabelled photos", of("propagated_accuracy")),
-        Column("training", of("train_seconds"), seconds, None),
-        Column("a view", of("predict_seconds"), seconds, None),
-        Column("peak memory", of("memory_bytes"), megabytes, None),
-    ]
-
-
-def _classes(comparison: Comparison) -> List[Column]:
-    def of(name: str) -> Callable[[Line], Optional[Spread]]:
-        return lambda line: comparison.spread(line, CLASS_PREFIX + name)
-
-    return [Column(name, of(name)) for name in comparison.classes]
 
 
 def _preface(comparison: Comparison) -> str:

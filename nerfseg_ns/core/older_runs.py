@@ -1,9 +1,12 @@
 """What runs of earlier versions call otherwise: fields of their config.yml, tensors of their checkpoints."""
 
-import re
-from typing import Any, ClassVar, Dict, Mapping, Tuple
+from __future__ import annotations
 
-from torch import Tensor
+import re
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, Mapping, Tuple
+
+if TYPE_CHECKING:  # configs are read without torch
+    from torch import Tensor
 
 RENAMED_TENSORS: Tuple[Tuple[str, str], ...] = (
     (r"(_model\.(?:module\.)?)colour_context\.", r"\1color_context."),
