@@ -31,10 +31,16 @@ TRAINING_FIXTURES = {"ns", "train", "make_trainer", "fast_run", "fast_pipeline"}
 """Whatever asks for one of them trains, or runs a command of nerfstudio's."""
 
 
+LONGEST = ["viewer", "segment", "compare_command", "bench", "eye", "taught_field", "resume", "ns_commands", "augment"]
+"""Test files that take longest, the longest first: begun last, one of them would keep the others waiting."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if TRAINING_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+    ranks = {f"test_{name}": rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
 
 
 @pytest.fixture(scope="session")
