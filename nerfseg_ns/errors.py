@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -13,7 +11,7 @@ Result = TypeVar("Result")
 
 
 class UserError(ValueError):
-    """A scene on disk cannot be used as it is.
+    """What a user gave cannot be used as it is: a scene, a run, an option.
 
     Each message names what was expected, the file or folder concerned and the remedy, so that it can be shown to the
     user as it stands.
@@ -41,26 +39,6 @@ class UserError(ValueError):
         if more > 0:
             shown.append(f"... and {more} more; nerfseg check lists them all.")
         return "\n".join([f"{len(self.problems)} things are wrong:", *shown])
-
-
-def install_excepthook() -> None:
-    """Lets a UserError that ends a command appear as its message alone, without the way through the program.
-
-    The commands are nerfstudio's, so that this is done where they enter the plugin. Nothing changes for callers that
-    catch the error.
-    """
-    previous = sys.excepthook
-    if getattr(previous, "shows_scene_errors", False):
-        return
-
-    def show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        if isinstance(error, UserError):
-            print(f"nerfseg: {error}", file=sys.stderr)
-        else:
-            previous(kind, error, traceback)
-
-    show.shows_scene_errors = True
-    sys.excepthook = show
 
 
 class ErrorCollector:

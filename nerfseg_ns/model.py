@@ -6,7 +6,9 @@ from typing import Any, Dict, Iterator, Optional, Tuple, Type, Union
 
 import torch
 from jaxtyping import Float, Int
+from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.data.scene_box import OrientedBox
 from nerfstudio.utils import colormaps
 from torch import Tensor
 from torch.nn.functional import mse_loss
@@ -39,13 +41,13 @@ class NerfSegModel(ViewModel):
     scores: Optional[SegmentationScores] = None
 
     def get_outputs(self, ray_bundle: Union[RayBundle, SemanticBatch]) -> Dict[str, Any]:
-        """What a step learns from, of rays of photos in stage 1 and of a batch of stage 2; of the rays of a view, see
-        `get_ray_outputs`."""
+        """What a step learns from, of rays of photos in stage 1 and of a batch of stage 2; of other rays, see
+        `get_loose_ray_outputs`."""
         if isinstance(ray_bundle, SemanticBatch):
             return self._get_semantic_outputs(ray_bundle)
         if self.training and self.stage is Stage.IMPLICIT:
             return self._get_geometry_outputs(ray_bundle)
-        return self.get_ray_outputs(ray_bundle)
+        return self.get_loose_ray_outputs(ray_bundle)
 
     def _get_geometry_outputs(self, ray_bundle: RayBundle) -> Dict[str, Any]:
         """Rendered levels of stage 1, and the logits of its guidance, if it has any.
@@ -84,6 +86,12 @@ class NerfSegModel(ViewModel):
                 yield self.scores
         finally:
             self.scores = None
+
+    def get_outputs_for_camera(self, camera: Cameras, obb_box: Optional[OrientedBox] = None) -> Dict[str, Tensor]:
+        """As nerfstudio's viewer wants it; while views are scored, with the logits as they are."""
+        return (
+            super().get_outputs_for_camera(camera, obb_box) if self.scores is None else self.get_view(camera, obb_box)
+        )
 
     def get_metrics_dict(self, outputs: Dict[str, Tensor], batch: Dict[str, Tensor]) -> Dict[str, Tensor]:
         image = batch["image"].to(self.device)

@@ -10,6 +10,7 @@ from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttrib
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
 from nerfstudio.utils.rich_utils import CONSOLE
 
+from nerfseg_ns.console.excepthook import install_excepthook
 from nerfseg_ns.core.ffmpeg import ensure_ffmpeg
 from nerfseg_ns.core.older_runs import rename_tensors
 from nerfseg_ns.core.processes import shared_seed
@@ -20,7 +21,7 @@ from nerfseg_ns.data.patch_sampler import PatchSampler
 from nerfseg_ns.data.ray_cache import RayCache, RayCacheConfig, RenderedRays
 from nerfseg_ns.data.rendered_patches import PatchRenderer
 from nerfseg_ns.data.semantic_batches import RaySource, SemanticBatches
-from nerfseg_ns.errors import UserError, install_excepthook
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.evaluation.shared_views import own_views, put_together
 from nerfseg_ns.model import NerfSegModel, NerfSegModelConfig
 from nerfseg_ns.training.callback import staged_callback
@@ -90,7 +91,8 @@ class NerfSegPipeline(VanillaPipeline):
         self._is_eye_due = done >= min(self.config.model.eye.first_step, length // 4)
         learnt_for = min(step, stages.implicit_steps)  # what changes with the step stands still in stage 2
         self.model.set_stage(stages.stage_at(step), learnt_for, (min(done + is_done, length), length))
-        self.datamanager.set_stage(stages.stage_at(step), is_guided=self.model.guidance is not None)
+        drawn = stages.stage_at(step) if self.training else Stage.IMPLICIT  # ns-export draws from all photos of a run
+        self.datamanager.set_stage(drawn, is_guided=self.training and self.model.guidance is not None)
         if self.world_size > 1 and self._averaged is not self.model.stage:
             self._model, self._averaged = data_parallel(self.model), self.model.stage
             self.datamanager.train_pixel_sampler.is_shared = self.datamanager.train_image_dataloader.holds_all

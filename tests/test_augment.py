@@ -150,7 +150,7 @@ def test_names_are_stems_where_these_differ():
 def test_names_tell_photos_apart_that_differ_in_their_suffix_alone():
     photos = [Path("/a/p1.jpg"), Path("/a/p1.png"), Path("/a/p2.jpg")]
     assert list(name_photos(photos).values()) == ["p1_jpg", "p1_png", "p2"]
-    with pytest.raises(UserError, match="would have the same name, a_x_p. Rename one"):
+    with pytest.raises(UserError, match="would both be called a_x_p. Rename one"):
         name_photos([Path(path) for path in ("/a/x_p.jpg", "/a/x/p.jpg", "/m/d/q.jpg", "/n/d/q.jpg")])
 
 

@@ -76,7 +76,7 @@ def scene(tmp_path) -> Path:
 
 
 def job_of(scene: Path, method: str, **changes) -> Job:
-    job = Job(method, METHODS[method], ComparedScene(scene), seed=0, effort=TrainingBudget(), folder=scene)
+    job = Job(method, METHODS[method], ComparedScene(scene), seed=0, budget=TrainingBudget(), folder=scene)
     return replace(job, **changes)
 
 
@@ -256,7 +256,7 @@ def test_photos_without_a_labelled_pixel_are_left_out(scene):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_trivial_scene_is_learnt(scene, name):
-    method = CNNMethod(job_of(scene, name, effort=TrainingBudget(cnn_epochs=30)), SMALL)
+    method = CNNMethod(job_of(scene, name, budget=TrainingBudget(cnn_epochs=30)), SMALL)
     method.train()
     prediction = method.predict("test", 0)["observed"]
     assert prediction.labels.shape == (SIDE, SIDE) and prediction.labels.dtype == np.uint8

@@ -155,7 +155,7 @@ def test_stage_1_of_a_job_sees_no_more_labels_than_its_method(small_town, tmp_pa
         scene=str(small_town),
         truth=None,
         seed=0,
-        effort=TrainingBudget(implicit_steps=2),
+        budget=TrainingBudget(implicit_steps=2),
         method=None,
         geometry="nerfseg-fast",
         labels=1,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.comparisons import entered, names_of, with_truth
+from helpers.comparisons import names_of, scene_info, with_truth
 from helpers.scenes import HEIGHT, WIDTH, label_array, save_image, write_photos, write_tree
 
 from nerfseg_ns import cli
@@ -31,7 +31,7 @@ def test_stage_1_is_shared_and_comes_first(guided, monkeypatch):
     """By all labels if they play no part in it, else by all methods that learn from the same ones."""
     monkeypatch.setattr(plan, "GUIDED", ("nerfseg-fast",) if guided else ())
     config = CompareConfig(methods=("unet", "transfer", "fast-r", "fast"), seeds=(0, 7), labels=(1, 0))
-    jobs = plan_jobs([entered("a"), entered("b")], config)
+    jobs = plan_jobs([scene_info("a"), scene_info("b")], config)
     names = names_of(jobs)
     endings = ["-labels-1", ""] if guided else [""]
     stage1 = [f"{s}/nerfseg-fast-stage-1-seed-{seed}{end}" for s in "ab" for seed in (0, 7) for end in endings]
@@ -46,7 +46,7 @@ def test_stage_1_is_shared_and_comes_first(guided, monkeypatch):
 
 
 def test_each_geometry_has_a_stage_1_of_its_own():
-    jobs = plan_jobs([entered()], CompareConfig(methods=("paper", "paper-r", "fast", "seg-nerf")))
+    jobs = plan_jobs([scene_info()], CompareConfig(methods=("paper", "paper-r", "fast", "seg-nerf")))
     assert names_of(jobs) == [
         "town/nerfseg-stage-1-seed-0",
         "town/paper-seed-0",
@@ -59,7 +59,7 @@ def test_each_geometry_has_a_stage_1_of_its_own():
 
 def test_maps_are_those_of_the_same_seed_and_labels():
     config = CompareConfig(methods=("unet+maps", "unet+truth"), seeds=(3,), labels=(2,))
-    stage1, fast, maps, truth = plan_jobs([entered()], config)
+    stage1, fast, maps, truth = plan_jobs([scene_info()], config)
     assert names_of([stage1, fast]) == [
         "town/nerfseg-fast-stage-1-seed-3-labels-2",
         "town/fast-seed-3-labels-2",
@@ -69,7 +69,7 @@ def test_maps_are_those_of_the_same_seed_and_labels():
 
 
 def test_all_unlabelled_photos_are_mapped_where_their_truth_is_not_known_but_their_maps_are_needed():
-    scene = entered(known={0: 0})
+    scene = scene_info(known={0: 0})
     assert not plan_jobs([scene], CompareConfig(methods=("fast",)))[-1].maps_all
     jobs = plan_jobs([scene], CompareConfig(methods=("fast", "unet+maps")))
     assert [job.maps_all for job in jobs if job.method == "fast"] == [True]
@@ -85,17 +85,17 @@ def test_a_job_runs_again_when_what_it_depends_on_changes_and_only_then(monkeypa
         now = digests(scene, config)
         return {name.split("/")[1].split("-seed")[0] for name in before if now[name] != before[name]}
 
-    before = digests(entered(), config)
+    before = digests(scene_info(), config)
     assert len(set(before.values())) == len(before)
-    assert changed(entered(), replace(config, processes=3, output_dir=Path("elsewhere"))) == set()
-    assert changed(entered(), replace(config, cnn_epochs=5)) == {"unet", "unet+maps"}
-    assert changed(entered(), replace(config, semantic_steps=5)) == {"fast", "unet+maps"}
-    assert changed(entered(), replace(config, implicit_steps=5)) == {"nerfseg-fast-stage-1", "fast", "unet+maps"}
-    assert changed(entered(labels="others"), config) == {"nerfseg-fast-stage-1", "unet", "fast", "unet+maps"}
+    assert changed(scene_info(), replace(config, processes=3, output_dir=Path("elsewhere"))) == set()
+    assert changed(scene_info(), replace(config, cnn_epochs=5)) == {"unet", "unet+maps"}
+    assert changed(scene_info(), replace(config, semantic_steps=5)) == {"fast", "unet+maps"}
+    assert changed(scene_info(), replace(config, implicit_steps=5)) == {"nerfseg-fast-stage-1", "fast", "unet+maps"}
+    assert changed(scene_info(labels="others"), config) == {"nerfseg-fast-stage-1", "unet", "fast", "unet+maps"}
     monkeypatch.setattr(plan, "GUIDED", ())
-    before = digests(entered(), config)
-    assert changed(entered(labels="others"), config) == {"unet", "fast", "unet+maps"}
-    assert changed(entered(photos="others"), config) == {"nerfseg-fast-stage-1", "unet", "fast", "unet+maps"}
+    before = digests(scene_info(), config)
+    assert changed(scene_info(labels="others"), config) == {"unet", "fast", "unet+maps"}
+    assert changed(scene_info(photos="others"), config) == {"nerfseg-fast-stage-1", "unet", "fast", "unet+maps"}
 
 
 # Scenes and options
@@ -166,9 +166,9 @@ def test_bad_options_are_told_all_at_once(tmp_path):
     for message in (
         "--methods names unet 2 times",
         "--seeds names nothing",
-        "--labels is -1; the least is 0",
+        "--labels is -1; it must be at least 0",
         "--processes is -2",
-        "--cnn-epochs is 0; the least is 1",
+        "--cnn-epochs is 0; it must be at least 1",
     ):
         assert message in told
     assert "No scene is named" in refuse([])
@@ -183,7 +183,7 @@ def test_scenes_that_cannot_be_compared_on_are_told_all_at_once(tmp_path):
     told = refuse([tmp_path / "missing", unlabelled, blank])
     assert f"There is no folder {tmp_path / 'missing'}" in told
     assert f"{unlabelled} holds no labelled view out" in told
-    assert f"The held-out labels of {blank} label not one pixel" in told
+    assert f"The held-out labels of {blank} do not label a single pixel" in told
 
 
 def test_scenes_are_told_apart_by_their_names(tmp_path):

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers.comparisons import entered, names_of
+from helpers.comparisons import names_of, scene_info
 from helpers.scenes import write_tree
 
 from nerfseg_ns.compare import run, schedule
@@ -48,7 +48,7 @@ CONFIG = CompareConfig(methods=("unet", "fast", "transfer", "unet+maps"))
 
 
 def test_jobs_run_side_by_side_after_those_that_they_need(folder):
-    jobs = plan_jobs([entered()], CONFIG)
+    jobs = plan_jobs([scene_info()], CONFIG)
     scheduled = Schedule(folder, unfinished(folder, jobs, CONFIG.methods), processes=2, threads=1)
     scheduled.run()
     assert scheduled.failed == {} and all(folder.result(job) is not None for job in jobs)
@@ -66,7 +66,7 @@ def test_jobs_run_side_by_side_after_those_that_they_need(folder):
 
 
 def test_finished_jobs_are_not_run_again(folder, capsys):
-    jobs = plan_jobs([entered()], CONFIG)
+    jobs = plan_jobs([scene_info()], CONFIG)
     Schedule(folder, unfinished(folder, jobs, CONFIG.methods), 4, 1).run()
     assert unfinished(folder, jobs, CONFIG.methods) == []
     by_name = {job.name.split("/")[1]: job for job in jobs}
@@ -77,13 +77,13 @@ def test_finished_jobs_are_not_run_again(folder, capsys):
         "town/nerfseg-fast-stage-1-seed-0",
         "town/transfer-seed-0",
     ]
-    changed = plan_jobs([entered()], replace(CONFIG, cnn_epochs=3))
+    changed = plan_jobs([scene_info()], replace(CONFIG, cnn_epochs=3))
     assert "town/unet-seed-0" in names_of(unfinished(folder, changed, CONFIG.methods))
     assert names_of(unfinished(folder, jobs, ("unet",))) == []
 
 
 def test_a_result_without_the_maps_that_are_needed_does_not_count(folder):
-    scene = entered(known={0: 0})
+    scene = scene_info(known={0: 0})
     alone = CompareConfig(methods=("fast",))
     jobs = plan_jobs([scene], alone)
     Schedule(folder, unfinished(folder, jobs, alone.methods), 1, 1).run()
@@ -97,7 +97,7 @@ def test_a_result_without_the_maps_that_are_needed_does_not_count(folder):
 
 def test_a_failed_job_stops_only_those_that_need_it(folder, monkeypatch, capsys):
     monkeypatch.setenv("FAILING_JOBS", "fast-seed-0")
-    jobs = plan_jobs([entered()], CONFIG)
+    jobs = plan_jobs([scene_info()], CONFIG)
     scheduled = Schedule(folder, unfinished(folder, jobs, CONFIG.methods), 2, 1)
     scheduled.run()
     assert set(scheduled.failed) == {"town/fast-seed-0", "town/unet+maps-seed-0"}
@@ -117,7 +117,7 @@ def test_a_failed_job_stops_only_those_that_need_it(folder, monkeypatch, capsys)
 
 def test_a_process_that_the_system_ends_is_told_of(folder, monkeypatch):
     monkeypatch.setenv("JOB_SECONDS", "60")
-    jobs = plan_jobs([entered()], CompareConfig(methods=("unet",)))
+    jobs = plan_jobs([scene_info()], CompareConfig(methods=("unet",)))
     scheduled = Schedule(folder, jobs, 1, 1)
 
     collect = scheduled._collect
@@ -135,7 +135,7 @@ def test_a_process_that_the_system_ends_is_told_of(folder, monkeypatch):
 
 def test_an_interruption_ends_the_processes(folder, monkeypatch):
     monkeypatch.setenv("JOB_SECONDS", "60")
-    jobs = plan_jobs([entered("a"), entered("b")], CompareConfig(methods=("unet",)))
+    jobs = plan_jobs([scene_info("a"), scene_info("b")], CompareConfig(methods=("unet",)))
     scheduled = Schedule(folder, jobs, 2, 1)
     started = []
 

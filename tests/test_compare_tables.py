@@ -58,13 +58,13 @@ def slow_accuracy(views: list[tuple[np.ndarray, np.ndarray]]) -> float:
 
 
 def examine(scene: Path, folder: Path, method: str = "fast", maps_all: bool = False) -> dict:
-    """What an examination finds of the guesser; its files lie in the folder."""
+    """What an evaluator finds of the guesser; its files lie in the folder."""
     folder.mkdir(parents=True)
     job = Job(method, METHODS[method], ComparedScene(scene), 0, TrainingBudget(), folder)
-    examination = Evaluator(Guesser(job), "cpu")
-    examination.examine_test_views()
-    examination.examine_unlabelled(maps_all)
-    return json.loads(json.dumps(examination.result()))
+    evaluator = Evaluator(Guesser(job), "cpu")
+    evaluator.score_test_views()
+    evaluator.score_unlabelled(maps_all)
+    return json.loads(json.dumps(evaluator.result()))
 
 
 def files_in(folder: Path) -> list[str]:
@@ -241,8 +241,8 @@ def test_finished_jobs_become_rows_and_a_sheet(tmp_path):
     for path in (scene / "test" / "label").iterdir():  # a truth without its last class
         save_image(path, label_array(0, classes=2))
     config = CompareConfig(methods=("unet", "fast"), seeds=(0, 1))
-    entered = enter_scenes([scene], config)
-    jobs, folder = plan_jobs(entered, config), CompareFolder(tmp_path / "out")
+    scene_info = enter_scenes([scene], config)
+    jobs, folder = plan_jobs(scene_info, config), CompareFolder(tmp_path / "out")
     finished = [job for job in jobs if job.method is not None and job.name != "tree/unet-seed-1"]
     for job in finished:
         write_result(folder, job)
@@ -259,7 +259,7 @@ def test_finished_jobs_become_rows_and_a_sheet(tmp_path):
     assert comparison.classes == ["Building", "Road"]  # Vegetation is predicted, but in no truth
     assert not comparison.is_complete(("unet", "observed")) and comparison.is_complete(("fast", "rendered"))
 
-    write_sheet(folder, entered[0], jobs, comparison)
+    write_sheet(folder, scene_info[0], jobs, comparison)
     sheet = np.asarray(Image.open(folder.sheet("tree")).convert("RGB"))
     assert sheet.shape[1] > 5 * 190 and sheet.shape[0] > 2 * 127  # photo, truth and three predictions; two views
     for color in TABLE.colors:

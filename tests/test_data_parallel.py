@@ -186,7 +186,7 @@ def test_what_is_frozen_does_not_move_on_any_process(seen, stage, frozen):
 def test_processes_find_the_same_scene(seen):
     one, other = (process["depth_rays"] for process in seen)
     assert len(one) > 100 and same(vars(one), vars(other))
-    assert all("sparse_loss" in process["implicit"]["losses"] for process in seen)
+    assert all("depth_loss" in process["implicit"]["losses"] for process in seen)
 
 
 @pytest.mark.parametrize("seen", ["nerfseg-fast"], indirect=True)

@@ -411,7 +411,7 @@ def test_it_is_a_method_of_the_comparison(small_town, tmp_path):
     from nerfseg_ns.compare.methods import METHODS
     from nerfseg_ns.compare.scene import ComparedScene
 
-    job = Job("eye", METHODS["eye"], ComparedScene(small_town), seed=0, effort=TrainingBudget(), folder=tmp_path)
+    job = Job("eye", METHODS["eye"], ComparedScene(small_town), seed=0, budget=TrainingBudget(), folder=tmp_path)
     method = make_method(job)
     method.config = EyeConfig(**SMALL)
     method.train()

@@ -10,7 +10,7 @@ from nerfseg_ns.geometry.inverted_sphere import InvertedSphereSampler, foregroun
 from nerfseg_ns.geometry.nerfpp import NeRFPPGeometry, NeRFPPGeometryConfig
 from nerfseg_ns.geometry.nerfpp_field import InvertedSphere, NeRFPPField, NeRFPPFieldConfig
 from nerfseg_ns.geometry.nerfpp_skipping import enclosing_samples
-from nerfseg_ns.geometry.packed import BLOCK, REACH, heaviest, query_density, query_rgb
+from nerfseg_ns.geometry.packed import BLOCK, REACH, query_density, query_rgb, samples_to_query
 
 SMALL = NeRFPPFieldConfig(num_layers=2, layer_width=16, view_width=8, position_frequencies=3, direction_frequencies=2)
 COARSE, FINE = 80, 80 + 100 + 1
@@ -241,13 +241,13 @@ def test_heaviest_samples_hold_all_but_the_skipped_share():
     torch.manual_seed(0)
     weights = torch.rand(50, 20) ** 8
     weights = weights / weights.sum(dim=1, keepdim=True)
-    chosen = heaviest(weights, 0.1)
+    chosen = samples_to_query(weights, 0.1)
     for ray in range(50):
         kept, lost = weights[ray][chosen[ray]], weights[ray][~chosen[ray]]
         assert lost.sum() <= 0.1 < lost.sum() + kept.min()  # not one more could be left out
         assert kept.min() >= lost.max()
-    assert not heaviest(torch.full((1, 10), 0.009), 0.1).any()
-    assert heaviest(torch.full((1, 10), 0.011), 0.1).sum() == 1
+    assert not samples_to_query(torch.full((1, 10), 0.009), 0.1).any()
+    assert samples_to_query(torch.full((1, 10), 0.011), 0.1).sum() == 1
 
 
 def test_widen_reaches_both_ways_and_never_across_rays():

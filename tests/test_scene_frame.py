@@ -315,7 +315,7 @@ def test_field_and_proposal_grid_are_taught_at_every_step(matched):
         levels = geometry(bundle)
         losses = geometry.get_losses(levels, torch.rand(32, 3), step)
         geometry.zero_grad()
-        losses["sparse_loss"].backward()
+        losses["depth_loss"].backward()
         assert geometry.field.planes.scales[0].plane_coefs[0].grad.abs().sum() > 0
         losses["interlevel_loss"].backward()
         gradient = geometry.proposal.grid.grad

@@ -17,7 +17,7 @@ from nerfseg_ns.errors import UserError
 from nerfseg_ns.eye.config import DEFAULT_BACKBONE
 from nerfseg_ns.segment.config import SegmentConfig
 from nerfseg_ns.segment.eye_source import what_skill_means
-from nerfseg_ns.segment.pictures import find_pictures
+from nerfseg_ns.segment.photos import find_pictures
 from nerfseg_ns.segment.run import run_segment
 from nerfseg_ns.semantics.taught_field import FieldEyeConfig
 
@@ -80,7 +80,7 @@ def test_every_photo_gets_its_maps(ns, scene, tmp_path):
     out = tmp_path / "out"
     told = segment(ns, scene, out)
     assert "2 labelled photos, 2 classes" in told and "4 photos mapped" in told
-    assert "names" in told and "% rightly" in told  # what the eye is worth
+    assert "The eye gets" in told and "% of labels right" in told  # what the eye is worth
     for seed in range(4):
         image, labels = photo(seed), read(out / "labels" / f"IMG_{seed}.png")
         assert labels.shape == image.shape[:2] and labels.dtype == np.uint8

@@ -37,7 +37,7 @@ class AugmentConfig:
         if len(set(self.splits)) < len(self.splits):
             problems.add(UserError(f"--splits {' '.join(self.splits)} names a split twice; once is enough."))
         if self.novel_views < 0:
-            problems.add(UserError(f"--novel-views is {self.novel_views}; the least is 0."))
+            problems.add(UserError(f"--novel-views is {self.novel_views}; it must be at least 0."))
         if not 0 <= self.min_confidence <= 1:
             problems.add(UserError(f"--min-confidence is {self.min_confidence}; it must be a probability, 0 to 1."))
         if not self.load_config.is_file():

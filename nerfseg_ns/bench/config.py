@@ -100,10 +100,10 @@ class BenchConfig:
         problems = ErrorCollector()
         for name, least in (("rays", 1), ("map_size", 8), ("map_stride", 0), ("rounds", 1), ("nerfseg_labels", 1)):
             if getattr(self, name) < least:
-                problems.add(UserError(f"--{_option(name)} is {getattr(self, name)}; the least is {least}."))
+                problems.add(UserError(f"--{_option(name)} is {getattr(self, name)}; it must be at least {least}."))
         for name in ("implicit_steps", "semantic_steps"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
-                problems.add(UserError(f"--{_option(name)} is {getattr(self, name)}; the least is 1."))
+                problems.add(UserError(f"--{_option(name)} is {getattr(self, name)}; it must be at least 1."))
         for name in ("round_seconds", "nerfseg_seconds", "quality_seconds"):
             if not getattr(self, name) > 0:
                 problems.add(UserError(f"--{_option(name)} is {getattr(self, name)}; give seconds above 0."))

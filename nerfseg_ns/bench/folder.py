@@ -74,7 +74,7 @@ def read_results(path: Path) -> Results:
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"Cannot read {path}: {error}. Wanted is the bench.json of a nerfseg bench.") from error
+        raise UserError(f"Cannot read {path}: {error}. Name the bench.json of an earlier nerfseg bench.") from error
     if not isinstance(results, dict) or results.get("generator") != GENERATOR:
         raise UserError(f"{path} is not the bench.json of a nerfseg bench.")
     if results.get("version") != VERSION:

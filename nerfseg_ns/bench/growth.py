@@ -15,7 +15,7 @@ from nerfseg_ns.bench.isolated_process import Task, measure_alone
 from nerfseg_ns.bench.scenes import enlarge, reclassify
 from nerfseg_ns.bench.variants import variant_config
 from nerfseg_ns.console.quiet import quiet
-from nerfseg_ns.console.timed_lines import say
+from nerfseg_ns.console.timed_lines import say_timed
 from nerfseg_ns.core.device import device_type
 from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.measurement.timing import Measured, seconds_of, take_turns
@@ -75,10 +75,12 @@ class GrowthBench:
         for series in self.config.growth:
             found[series] = []
             for x in self.config.series[series]:
-                say(f"Growth with {series.replace('_', ' ')}: {x}")
+                say_timed(f"Growth with {series.replace('_', ' ')}: {x}")
                 figures = measure[series](x)
                 known = {FIGURES[name]: measured for name, measured in figures.items() if name in FIGURES}
-                say("  " + ("; ".join(f"{n}: {amount(m.median, m.unit)}" for n, m in known.items()) or "out of memory"))
+                say_timed(
+                    "  " + ("; ".join(f"{n}: {amount(m.median, m.unit)}" for n, m in known.items()) or "out of memory")
+                )
                 gc.collect()
                 figures_json = {name: measured.to_json() for name, measured in figures.items()}
                 found[series].append({"x": x, "figures": figures_json})
@@ -163,7 +165,7 @@ class GrowthBench:
                 labelled_views=1,
                 supersampling=1,
             )
-            say(f"Making the town with {views} views")
+            say_timed(f"Making the town with {views} views")
             with quiet():
                 self.large_town = make_town(town, self.work / "town-of-many-views")
         return self.large_town

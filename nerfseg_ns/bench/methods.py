@@ -15,7 +15,7 @@ from nerfseg_ns.bench.isolated_process import Task, measure_alone
 from nerfseg_ns.bench.scenes import labelled_pixels, thin_labels
 from nerfseg_ns.bench.variants import METHOD_OF, PLAIN, variant_config
 from nerfseg_ns.console.quiet import quiet
-from nerfseg_ns.console.timed_lines import say
+from nerfseg_ns.console.timed_lines import say_timed
 from nerfseg_ns.core.device import device_type
 from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.measurement.timing import Measured, seconds_of, take_turns
@@ -93,10 +93,12 @@ class MethodsBench:
         """Import, start-up and memory, each in processes of their own, in turns."""
         imports = Measured([])
         for index in range(self.config.rounds):
-            say(f"Import of ns-train, {index + 1} of {self.config.rounds}")
+            say_timed(f"Import of ns-train, {index + 1} of {self.config.rounds}")
             imports.rounds.append([import_seconds()])
             for variant in self.config.methods:
-                say(f"Start-up{' and memory' if index == 0 else ''} of {variant}, {index + 1} of {self.config.rounds}")
+                say_timed(
+                    f"Start-up{' and memory' if index == 0 else ''} of {variant}, {index + 1} of {self.config.rounds}"
+                )
                 self._record_alone(variant, stages=index == 0)
         self.figures["import"] = {"": imports}
 
@@ -122,7 +124,7 @@ class MethodsBench:
         step = {v: lambda s=s: s.run_stage(Stage.SEMANTIC) for v, s in sessions.items()}
         self.figures["stage2_first"] = {}
         for variant, job in step.items():
-            say(f"First step of stage 2: {variant}")
+            say_timed(f"First step of stage 2: {variant}")
             with quiet():
                 self.figures["stage2_first"][variant] = Measured([[seconds_of(job, self.device)[0]]])
         self._take_turns("stage2_step", step)
@@ -162,7 +164,7 @@ class MethodsBench:
         """Times jobs of the variants, of which each may do a share of the work only."""
 
         def said(variant: str, index: int) -> None:
-            say(f"{figure.replace('_', ' ')}, round {index + 1} of {self.config.rounds}: {variant}")
+            say_timed(f"{figure.replace('_', ' ')}, round {index + 1} of {self.config.rounds}: {variant}")
 
         def silent(job: Callable[[], Any]) -> Callable[[], Any]:
             def run() -> None:
@@ -176,7 +178,7 @@ class MethodsBench:
         for variant, share in (shares or {}).items():
             measured[variant].scale_up(share)
         self.figures[figure] = measured
-        say("  " + ", ".join(f"{variant} {amount(m.median, m.unit)}" for variant, m in measured.items()))
+        say_timed("  " + ", ".join(f"{variant} {amount(m.median, m.unit)}" for variant, m in measured.items()))
 
 
 def import_seconds() -> float:

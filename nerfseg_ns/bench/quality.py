@@ -10,7 +10,7 @@ from nerfseg_ns.bench.config import BenchConfig
 from nerfseg_ns.bench.held_out import SLOW_STRIDES, STRIDES, HeldOut
 from nerfseg_ns.bench.variants import variant_config
 from nerfseg_ns.console.quiet import quiet
-from nerfseg_ns.console.timed_lines import say
+from nerfseg_ns.console.timed_lines import say_timed
 from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.measurement.timing import seconds_of
 from nerfseg_ns.runs.session import Session
@@ -120,7 +120,7 @@ def renders_slowly(run: StagedTrainerConfig) -> bool:
 def train_run(run: StagedTrainerConfig) -> Path:
     """Trains a run through both stages, without a look at it. Returns its folder."""
     total = run.pipeline.stages.total_steps
-    say(f"Training {run.timestamp} to measure on: {total} steps")
+    say_timed(f"Training {run.timestamp} to measure on: {total} steps")
     session = Session(run)
     session.run_to(total)
     return session.save(total - 1)
@@ -135,7 +135,9 @@ def watch_training(run: StagedTrainerConfig, seed: int, town: Path) -> Watched:
         town: its folder.
     """
     stages = run.pipeline.stages
-    say(f"Training {run.timestamp} on the town of seed {seed}: {stages.implicit_steps} + {stages.semantic_steps} steps")
+    say_timed(
+        f"Training {run.timestamp} on the town of seed {seed}: {stages.implicit_steps} + {stages.semantic_steps} steps"
+    )
     session = Session(run)
     held_out = HeldOut(session, town, STRIDES.get(run.timestamp, SLOW_STRIDES))
     watched = Watched(run.timestamp, seed, session.start_up)
@@ -143,7 +145,7 @@ def watch_training(run: StagedTrainerConfig, seed: int, town: Path) -> Watched:
     watched.stages["semantic"] = _watch_stage(session, held_out, range(stages.implicit_steps, stages.total_steps))
     last = watched.stages["semantic"][-1].score
     watched.scores = {"miou": last} if renders_slowly(run) else _final_scores(session)
-    say(f"  final mIoU {watched.scores['miou']:.3f}")
+    say_timed(f"  final mIoU {watched.scores['miou']:.3f}")
     watched.folder = str(session.save(stages.total_steps - 1))
     with quiet():
         watched.reading_labels = seconds_of(session.trainer.take_new_labels, session.device)[0]
@@ -171,7 +173,9 @@ def _say_mark(session: Session, marks: List[Mark], length: int) -> None:
         return
     stage1 = session.model.stage is Stage.IMPLICIT
     name, value = ("depth error", f"{100 * marks[-1].score:.2f} %") if stage1 else ("mIoU", f"{marks[-1].score:.3f}")
-    say(f"  stage {1 if stage1 else 2}: step {marks[-1].step} of {length}, {marks[-1].seconds:.1f} s, {name} {value}")
+    say_timed(
+        f"  stage {1 if stage1 else 2}: step {marks[-1].step} of {length}, {marks[-1].seconds:.1f} s, {name} {value}"
+    )
 
 
 def _final_scores(session: Session) -> Dict[str, float]:

@@ -54,14 +54,14 @@ def _check_runs(config: BenchConfig) -> None:
 
 def _measure(config: BenchConfig, folder: BenchFolder) -> Results:
     """Runs the parts one after the other; bench.json holds those that are done."""
-    from nerfseg_ns.console.timed_lines import say
+    from nerfseg_ns.console.timed_lines import say_timed
     from nerfseg_ns.core.device import device_type
     from nerfseg_ns.measurement.machine import describe_machine, machine_facts
 
     start = time.perf_counter()
     results: Results = {"finished": False, "config": _plain(asdict(config)), "machine": machine_facts(device_type())}
     folder.write_results(results)
-    say(describe_machine(results["machine"]))
+    say_timed(describe_machine(results["machine"]))
     work = Path(tempfile.mkdtemp(prefix=WORK_PREFIX, dir=folder.root))
     try:
         for name, found in _parts(config, folder, work):
@@ -103,12 +103,12 @@ def _parts(config: BenchConfig, folder: BenchFolder, work: Path):
 def _make_towns(config: BenchConfig, folder: BenchFolder) -> Dict[int, Path]:
     """The towns that are learnt, by seed, the bench's own first."""
     from nerfseg_ns.console.quiet import quiet
-    from nerfseg_ns.console.timed_lines import say
+    from nerfseg_ns.console.timed_lines import say_timed
     from nerfseg_ns.town.make import make_town
 
     towns, more = {}, config.quality_seeds if "quality" in config.parts else ()
     for seed in dict.fromkeys((config.town.seed, *more)):
-        say(f"Making the town of seed {seed}")
+        say_timed(f"Making the town of seed {seed}")
         town = replace(config.town, seed=seed)
         with quiet():
             towns[seed] = make_town(town, folder.town(town))

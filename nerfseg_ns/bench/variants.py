@@ -52,7 +52,7 @@ def variant_config(variant: str, scene: Path, output_dir: Path, rays: int) -> St
 
 
 def straightforward(config: StagedTrainerConfig) -> None:
-    """Switches off all that leaves out or keeps part of the computation; fields that the config has not are skipped."""
+    """Switches off all that leaves out or keeps part of the computation; fields that a config lacks are skipped."""
     for path, value in _STRAIGHTFORWARD.items():
         owner: Any = config.pipeline
         for name in path[:-1]:

@@ -66,7 +66,7 @@ class CompareConfig:
                 problems.add(UserError(f"--{name} names nothing; leave it out to take its default."))
         for name, value, least in self._numbers():
             if value < least:
-                problems.add(UserError(f"--{name.replace('_', '-')} is {value}; the least is {least}."))
+                problems.add(UserError(f"--{name.replace('_', '-')} is {value}; it must be at least {least}."))
         problems.raise_found()
 
     def command(self, scenes: Sequence[Path]) -> str:

@@ -38,7 +38,7 @@ class Evaluator:
         """Of training photos: their own, if the method can take it."""
         return "observed" if "observed" in self.colors else "rendered"
 
-    def examine_test_views(self) -> None:
+    def score_test_views(self) -> None:
         """Predicts and scores the held-out views, in each color."""
         for view in self.scene.test_views:
             predictions = self._predict("test", view)
@@ -47,7 +47,7 @@ class Evaluator:
                 save_prediction(self.folder / color, truth.stem, predictions[color], self.scene.table.color_array)
                 self._score(color, predictions[color], truth.labels)
 
-    def examine_unlabelled(self, maps_all: bool) -> None:
+    def score_unlabelled(self, maps_all: bool) -> None:
         """Predicts the unlabelled training photos whose truth is known and scores them.
 
         Args:

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from nerfseg_ns.compare.formatting import counted
 from nerfseg_ns.compare.methods import METHODS
 from nerfseg_ns.compare.results import Comparison, Line, Spread
 from nerfseg_ns.compare.table import percent
+from nerfseg_ns.measurement.units import counted
 from nerfseg_ns.pictures.axes import INK, SOFT, tidy
 
 COLORS = {"rendered": "#1f5fa8", "observed": "#d98c1f"}

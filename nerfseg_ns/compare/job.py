@@ -35,7 +35,7 @@ def run_job(job: JobFile) -> None:
     torch.set_num_threads(job.threads)
     seed_everything(job.seed)
     device = device_type()
-    found = _learn_geometry(job, device) if job.method is None else _train_and_examine(job, device)
+    found = _learn_geometry(job, device) if job.method is None else _train_and_score(job, device)
     result = {"version": VERSION, "digest": job.digest, "maps_all": job.maps_all, **found, **_costs(device)}
     write_text(Path(job.folder) / RESULT, json.dumps(result, indent=1) + "\n")
 
@@ -45,11 +45,11 @@ def _learn_geometry(job: JobFile, device: str) -> Dict[str, Any]:
     from nerfseg_ns.compare.fields.geometry import train_geometry
 
     folder, scene = Path(job.folder), job.open_scene()
-    seconds, run = seconds_of(lambda: train_geometry(scene, job.geometry, job.seed, job.effort, folder), device)
+    seconds, run = seconds_of(lambda: train_geometry(scene, job.geometry, job.seed, job.budget, folder), device)
     return {"run": str(run.relative_to(folder)), "train_seconds": seconds, "all_train_seconds": seconds}
 
 
-def _train_and_examine(job: JobFile, device: str) -> Dict[str, Any]:
+def _train_and_score(job: JobFile, device: str) -> Dict[str, Any]:
     """A method, from its training to its scores."""
     from nerfseg_ns.compare.evaluator import Evaluator
     from nerfseg_ns.compare.make_method import make_method
@@ -57,15 +57,15 @@ def _train_and_examine(job: JobFile, device: str) -> Dict[str, Any]:
     method = make_method(job.to_job())
     seconds, _ = seconds_of(method.train, device)
     write_text(Path(job.folder) / CONFIG, method.config_text())
-    examination = Evaluator(method, device)
-    examination.examine_test_views()
-    examination.examine_unlabelled(job.maps_all)
+    evaluator = Evaluator(method, device)
+    evaluator.score_test_views()
+    evaluator.score_unlabelled(job.maps_all)
     needs = [read_result(Path(folder))["all_train_seconds"] for folder in (job.stage1, job.maps) if folder is not None]
     return {
-        "labelled": len(examination.scene.labelled_views),
+        "labelled": len(evaluator.scene.labelled_views),
         "train_seconds": seconds,
         "all_train_seconds": seconds + sum(needs),
-        **examination.result(),
+        **evaluator.result(),
         "facts": method.facts(),
     }
 

@@ -27,7 +27,7 @@ class JobFile:
     truth: Optional[str]
     """Folder of labels that methods are scored on, where the scene does not hold views out."""
     seed: int
-    effort: TrainingBudget
+    budget: TrainingBudget
     method: Optional[str]
     geometry: Optional[str]
     labels: int
@@ -49,7 +49,7 @@ class JobFile:
             scene=str(job.scene.folder),
             truth=job.scene.truth and str(job.scene.truth),
             seed=job.seed,
-            effort=job.effort,
+            budget=job.budget,
             method=job.method,
             geometry=job.geometry,
             labels=job.labels,
@@ -73,7 +73,7 @@ class JobFile:
     def load(cls, path: Path) -> JobFile:
         """Reads it."""
         content = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**{**content, "effort": TrainingBudget(**content["effort"])})
+        return cls(**{**content, "budget": TrainingBudget(**content["budget"])})
 
     def open_scene(self) -> ComparedScene:
         """The scene with the labels that the method may see."""
@@ -87,7 +87,7 @@ class JobFile:
             info=METHODS[self.method],
             scene=self.open_scene(),
             seed=self.seed,
-            effort=self.effort,
+            budget=self.budget,
             folder=Path(self.folder),
             geometry=stage1,
             maps=None if self.maps is None else Path(self.maps) / UNLABELLED,

@@ -33,7 +33,7 @@ class Job:
     info: MethodInfo
     scene: ComparedScene
     seed: int
-    effort: TrainingBudget
+    budget: TrainingBudget
     folder: Path
     """For all that the method writes; it exists."""
     geometry: Optional[Path] = None

@@ -19,7 +19,7 @@ class PlannedJob:
 
     scene: SceneInfo
     seed: int
-    effort: TrainingBudget
+    budget: TrainingBudget
     method: Optional[str] = None
     """Its name in METHODS; None for stage 1 of a geometry."""
     geometry: Optional[str] = None
@@ -51,7 +51,7 @@ class PlannedJob:
         return sha256(json.dumps(self._options(), sort_keys=True).encode()).hexdigest()
 
     def _options(self) -> Dict[str, Any]:
-        options: Dict[str, Any] = {"seed": self.seed, "effort": asdict(self.effort), "photos": self.scene.photos}
+        options: Dict[str, Any] = {"seed": self.seed, "budget": asdict(self.budget), "photos": self.scene.photos}
         if self.method is None:
             guided = {"labels": self.labels, "truth": self.scene.labels} if self.geometry in GUIDED else {}
             return {**options, "geometry": self.geometry, **guided}
@@ -89,7 +89,7 @@ class _Planner:
 
     def add_method(self, method: str) -> PlannedJob:
         info = METHODS[method]
-        job = PlannedJob(self.scene, self.seed, self._effort(info.kind == "cnn"), method, labels=self.labels)
+        job = PlannedJob(self.scene, self.seed, self._budget(info.kind == "cnn"), method, labels=self.labels)
         if info.needs_geometry:
             job = replace(job, stage1=self._add_stage1(info.geometry))
         if info.extra == "maps":
@@ -104,12 +104,12 @@ class _Planner:
         return learnt_from and self.scene.known[self.labels] < self.scene.unlabelled[self.labels]
 
     def _add_stage1(self, geometry: str) -> PlannedJob:
-        effort = TrainingBudget(implicit_steps=self.config.implicit_steps)
+        budget = TrainingBudget(implicit_steps=self.config.implicit_steps)
         labels = self.labels if geometry in GUIDED else 0
-        job = PlannedJob(self.scene, self.seed, effort, geometry=geometry, labels=labels)
+        job = PlannedJob(self.scene, self.seed, budget, geometry=geometry, labels=labels)
         return self.jobs.setdefault(job.name, job)
 
-    def _effort(self, is_cnn: bool) -> TrainingBudget:
+    def _budget(self, is_cnn: bool) -> TrainingBudget:
         """What the method reads of it, so that the other options do not make it run again."""
         if is_cnn:
             return TrainingBudget(cnn_epochs=self.config.cnn_epochs)

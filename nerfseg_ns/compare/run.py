@@ -12,13 +12,13 @@ from typing import Dict, List, Sequence, Tuple
 
 from nerfseg_ns.compare.config import CompareConfig
 from nerfseg_ns.compare.folder import CompareFolder
-from nerfseg_ns.compare.formatting import counted
 from nerfseg_ns.compare.plan import PlannedJob, plan_jobs
 from nerfseg_ns.compare.report import Report
 from nerfseg_ns.compare.scenes import enter_scenes
 from nerfseg_ns.compare.schedule import Schedule, unfinished
 from nerfseg_ns.core.device import device_type
 from nerfseg_ns.errors import UserError
+from nerfseg_ns.measurement.units import counted
 
 
 def run_compare(scenes: Sequence[Path], config: CompareConfig) -> Dict[str, str]:
@@ -35,9 +35,9 @@ def run_compare(scenes: Sequence[Path], config: CompareConfig) -> Dict[str, str]
         UserError: an option makes no sense, a scene cannot be used, or the folder holds something else.
     """
     config.check(scenes)
-    entered, folder = enter_scenes(scenes, config), CompareFolder(config.output_dir)
-    jobs = plan_jobs(entered, config)
-    report, waiting = Report(folder, entered, jobs, config), unfinished(folder, jobs, config.methods)
+    infos, folder = enter_scenes(scenes, config), CompareFolder(config.output_dir)
+    jobs = plan_jobs(infos, config)
+    report, waiting = Report(folder, infos, jobs, config), unfinished(folder, jobs, config.methods)
     if config.redraw:
         _require_some(folder, jobs)
     else:

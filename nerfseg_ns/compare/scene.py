@@ -150,7 +150,7 @@ def _read_truth(folder: Path, photos: List[Path], table: ClassTable) -> LabelMap
         UserError: there is no such folder, or its labels are none of these photos.
     """
     if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}, in which the labels to score on were sought.")
+        raise UserError(f"There is no folder {folder} with labels to score on.")
     sizes = []
     for path in photos:
         with Image.open(path) as file:

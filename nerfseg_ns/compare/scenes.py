@@ -65,7 +65,7 @@ def _enter(folder: Path, config: CompareConfig) -> SceneInfo:
         with_count = ComparedScene(folder, count, truth)
         unlabelled[count] = len(with_count.train) - len(with_count.labelled_views)
         known[count] = len(with_count.propagated_views)
-    entered = SceneInfo(
+    info = SceneInfo(
         name=_name(folder),
         folder=folder.resolve(),
         truth=truth,
@@ -75,8 +75,8 @@ def _enter(folder: Path, config: CompareConfig) -> SceneInfo:
         unlabelled=unlabelled,
         known=known,
     )
-    _check_extras(entered, config)
-    return entered
+    _check_extras(info, config)
+    return info
 
 
 def _name(folder: Path) -> str:
@@ -90,7 +90,7 @@ def _check_truth(scene: ComparedScene) -> None:
     pixels = count_pixels([maps.labels[view] for view in scene.test_views], maps.table)
     if pixels[:, :IGNORE_INDEX].sum() == 0:
         place = f"held-out labels of {scene.folder}" if scene.truth is None else f"labels in {scene.truth}"
-        raise UserError(f"The {place} label not one pixel: there is nothing to score on.")
+        raise UserError(f"The {place} do not label a single pixel: there is nothing to score on.")
 
 
 def _check_counts(folder: Path, labelled: int, counts: Sequence[int]) -> None:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import Callable, List, Optional
 
-from nerfseg_ns.compare.formatting import counted
 from nerfseg_ns.compare.methods import METHODS
 from nerfseg_ns.compare.results import CLASS_PREFIX, UNLABELLED, Comparison, Line, Spread
 from nerfseg_ns.measurement.markdown import markdown_table
-from nerfseg_ns.measurement.units import amount
+from nerfseg_ns.measurement.units import amount, counted
 
 NONE = "–"
 KEYS = ("scene", "method", "color", "seed", "labels", "labelled")

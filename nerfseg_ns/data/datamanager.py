@@ -81,6 +81,11 @@ class LabelledDataManager(VanillaDataManager[LabelledDataset]):
             outputs.metadata["semantics"] = maps.keep_labelled(self.config.num_labelled)
         return super().create_train_dataset()
 
+    def create_eval_dataset(self) -> LabelledDataset:
+        dataset = super().create_eval_dataset()
+        dataset.label_cache = self.train_dataset.label_cache  # photos may be in both
+        return dataset
+
     def setup_train(self) -> None:
         config = self.config
         self.train_image_dataloader = self.iter_train_image_dataloader = self._cache(

@@ -11,12 +11,13 @@ from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.data.utils.data_utils import get_image_mask_tensor_from_path
 from torch import Tensor
 
+from nerfseg_ns.data.label_cache import LabelCache
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.labels.label_maps import LabelMaps
 
 KEPT_BYTES = 2**28
-"""Of decoded label maps that a dataset keeps: several parts of stage 2 ask for each labelled photo."""
+"""Of decoded label maps that are kept: several parts of stage 2, and evaluation, ask for each labelled photo."""
 INTENSITIES = torch.from_numpy(np.arange(256, dtype=np.float32) / 255.0)
 """What nerfstudio's datasets make of each byte of a photo; a quotient taken elsewhere may differ in its last bit."""
 
@@ -26,6 +27,9 @@ class LabelledDataset(InputDataset):
 
     nerfstudio's own SemanticDataset knows no unlabelled view, always gives a mask and takes color labels for indices.
 
+    Attributes:
+        label_cache: decoded label maps; datasets of one scene may share it.
+
     Raises:
         UserError: the dataparser gives no `LabelMaps` as `metadata["semantics"]`.
     """
@@ -34,8 +38,7 @@ class LabelledDataset(InputDataset):
 
     def __init__(self, dataparser_outputs: DataparserOutputs, scale_factor: float = 1.0):
         super().__init__(dataparser_outputs, scale_factor)
-        self._kept_labels: dict[int, UInt8[Tensor, "height width 1"]] = {}
-        self._room = KEPT_BYTES  # a number, not a sum over the labels: photos are read on several threads
+        self.label_cache = LabelCache(KEPT_BYTES)
         if not isinstance(self.metadata.get("semantics"), LabelMaps):
             raise UserError(
                 "This dataparser reads no label maps. Choose one that does: carla-mvs-data or labelled-photos-data."
@@ -91,13 +94,11 @@ class LabelledDataset(InputDataset):
     def get_metadata(self, data: dict) -> dict:
         """The label map, in the size of the image as loaded; nothing is labelled outside the photo's mask."""
         view, (height, width) = int(data["image_idx"]), data["image"].shape[:2]
-        labels = self._kept_labels.get(view)
-        if labels is None or labels.shape[:2] != (height, width):
+
+        def decode() -> UInt8[Tensor, "height width 1"]:
             labels = self.label_maps.read(view, height, width)
-            if self.label_maps.labels[view] is not None:
-                if "mask" in data:
-                    labels = labels.masked_fill(~data["mask"].bool(), IGNORE_INDEX)
-                if labels.nbytes <= self._room:
-                    self._room -= labels.nbytes
-                    self._kept_labels[view] = labels
-        return {"semantics": labels}
+            return labels.masked_fill(~data["mask"].bool(), IGNORE_INDEX) if "mask" in data else labels
+
+        if self.label_maps.labels[view] is None:
+            return {"semantics": self.label_maps.read(view, height, width)}
+        return {"semantics": self.label_cache.get((self.image_filenames[view], height, width), decode)}

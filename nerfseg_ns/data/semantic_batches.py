@@ -26,7 +26,7 @@ class SemanticBatches:
     rays: RaySource
     """With the user's labels."""
     patches: Optional[PatchSampler] = None
-    """Pieces of labelled photos, for a model that looks at pixels together."""
+    """Patches of labelled photos, for a model that looks at pixels together."""
     patches_seed: int = 0
     """Number of the patches of step 0. With those of the later steps a run that is resumed goes on as if it had never
     stopped, and processes that train together have the same ones."""
@@ -44,11 +44,10 @@ class SemanticBatches:
             The inputs, and what belongs to them: the photos' colors as `image` [rays, 3], class indices as `semantics`
             [rays, 1], PATCH_LABELS and TAUGHT_LABELS.
         """
-        inputs = SemanticBatch(self.rays.draw(count))
-        batch = {"image": inputs.rays.observed, "semantics": inputs.rays.labels[:, None]}
+        rays, labels = self.rays.draw(count).split_labels()
+        inputs, batch = SemanticBatch(rays), {"image": rays.observed, "semantics": labels[:, None]}
         if self.patches is not None:
             inputs.patches, batch[PATCH_LABELS] = self.patches.draw(self.patches_seed + step)
         if self.taught is not None:
-            inputs.taught = self.taught(len(inputs))
-            batch[TAUGHT_LABELS] = inputs.taught.labels
+            inputs.taught, batch[TAUGHT_LABELS] = self.taught(len(inputs)).split_labels()
         return inputs, batch

@@ -32,4 +32,6 @@ def name_photos(photos: Sequence[Path]) -> Dict[Path, str]:
             return dict(zip(photos, names))
     name, _ = Counter(names).most_common(1)[0]
     alike = [str(photo) for photo, other in zip(photos, names) if other == name]
-    raise UserError(f"What is made of {alike[0]} and {alike[1]} would have the same name, {name}. Rename one of them.")
+    raise UserError(
+        f"The files made of {alike[0]} and {alike[1]} would both be called {name}. Rename one of the photos."
+    )

@@ -108,5 +108,5 @@ def _options(config: DemoConfig) -> Dict[str, Any]:
 def _differences(found: Any, wanted: Dict[str, Any]) -> str:
     found = found if isinstance(found, dict) else {}
     names = [name for name in wanted if found.get(name) != wanted[name]]
-    texts = [f"{name} {found.get(name)} there, {wanted[name]} wanted" for name in names]
+    texts = [f"{name} was {found.get(name)}, is now {wanted[name]}" for name in names]
     return "; ".join(texts) or "another version of the demo"

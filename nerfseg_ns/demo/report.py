@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, Sequence, Tuple
 from urllib.parse import quote
 
 from nerfseg_ns.core.files import write_text
+from nerfseg_ns.core.indices import evenly_spaced_indices
 from nerfseg_ns.demo.commands import next_commands
 from nerfseg_ns.demo.config import DemoConfig
 from nerfseg_ns.demo.evaluate import ViewPictures
@@ -79,7 +80,7 @@ def write_report(
         f"<h1>nerfseg demo</h1><p>{escape(intro)}</p>",
         _figures(metrics),
         _video(folder),
-        _views(folder, table, _spread(views, MAX_VIEWS)),
+        _views(folder, table, [views[index] for index in evenly_spaced_indices(len(views), MAX_VIEWS)]),
         f'<div class="columns">{_classes(metrics, table)}{_times(metrics)}</div>',
         _commands(folder, device),
     ]
@@ -157,12 +158,6 @@ def _commands(folder: DemoFolder, device: str) -> str:
         f'href="{_link(folder, folder.camera_path)}">camera path</a>, the town and the run.'
     )
     return f"<section><h2>What to try next</h2><p>{files}</p>{items}</section>"
-
-
-def _spread(views: Sequence[ViewPictures], count: int) -> List[ViewPictures]:
-    """At most `count` views, evenly over the flight."""
-    count = min(count, len(views))
-    return [views[int((i + 0.5) * len(views) / count)] for i in range(count)]
 
 
 def _link(folder: DemoFolder, path: Path) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
-import warnings
 from typing import Any, Dict
 
+from nerfseg_ns.console.warning_filters import filter_warnings
 from nerfseg_ns.core.files import write_text
 from nerfseg_ns.demo.config import DemoConfig
 from nerfseg_ns.demo.folder import DemoFolder
@@ -28,7 +27,7 @@ def run_demo(config: DemoConfig) -> DemoFolder:
         UserError: an option makes no sense, or the folder holds something else.
     """
     laps = Laps()
-    _quieten()
+    filter_warnings()
     config.check()
     folder = DemoFolder(config.output_dir)
     if not folder.prepare(config):
@@ -41,12 +40,6 @@ def run_demo(config: DemoConfig) -> DemoFolder:
     folder.finish(config)
     _print_results(folder, metrics)
     return folder
-
-
-def _quieten() -> None:
-    """Keeps the deprecation warnings of torch and nerfstudio from the terminal, unless warnings were asked for."""
-    if not sys.warnoptions:
-        warnings.filterwarnings("ignore", module=r"(torch|nerfstudio|jaxtyping)($|\.)")
 
 
 def _make_town(config: DemoConfig, folder: DemoFolder, laps: Laps) -> None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Callable
 
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
 from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from nerfseg_ns.core.device import device_type
 from nerfseg_ns.core.seeds import seed_everything
 from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.demo.config import DemoConfig
 from nerfseg_ns.demo.folder import METHOD, RUN, DemoFolder
 from nerfseg_ns.method_configs.nerfseg_fast import nerfseg_fast
+from nerfseg_ns.runs.in_process import in_process
 from nerfseg_ns.training.stages import StageScheduleConfig
 from nerfseg_ns.training.trainer import StagedTrainerConfig
 
@@ -23,10 +22,7 @@ DESCRIPTIONS = {Stage.IMPLICIT: "Stage 1, geometry and colors", Stage.SEMANTIC: 
 
 def training_config(config: DemoConfig, folder: DemoFolder) -> StagedTrainerConfig:
     """nerfseg-fast as it is, on the demo's town; the run lies in the demo's folder under absolute paths."""
-    run: StagedTrainerConfig = deepcopy(nerfseg_fast.config)
-    run.data = run.pipeline.datamanager.data = folder.town
-    run.output_dir, run.experiment_name, run.timestamp = folder.root.parent, folder.root.name, RUN
-    run.machine.device_type = device_type()
+    run: StagedTrainerConfig = in_process(nerfseg_fast.config, folder.town, folder.root.parent, folder.root.name, RUN)
     run.vis = "tensorboard"
     run.pipeline.stages.set_lengths(config.implicit_steps, config.semantic_steps)
     assert run.method_name == METHOD and run.get_base_dir() == folder.run
@@ -41,7 +37,6 @@ def train(config: StagedTrainerConfig, on_stage_end: Callable[[Stage], None]) ->
         on_stage_end: called at the end of each stage.
     """
     config.save_config()
-    config.logging.local_writer.enable = False  # its table moves the cursor, which the progress bars do too
     seed_everything(config.machine.seed)
     trainer = config.setup(local_rank=0, world_size=1)
     trainer.setup()

@@ -48,7 +48,7 @@ def load_backbone(name: str, device: str) -> Backbone:
         device: where it computes.
 
     Raises:
-        UserError: there is no such network, or its weights cannot be had.
+        UserError: there is no such network, or its weights cannot be loaded.
     """
     if name == DEFAULT_BACKBONE:
         network, mean, std = _lite0(), (127 / 255,) * 3, (128 / 255,) * 3  # as the weights' own package scales colors
@@ -93,8 +93,8 @@ def _of_timm(name: str) -> Tuple[nn.Module, Tuple[float, ...], Tuple[float, ...]
         network = timm.create_model(name, pretrained=True, features_only=True)
     except Exception as error:  # whatever the download, its cache and the network itself may raise
         raise UserError(
-            f"The backbone timm/{name} cannot be had ({type(error).__name__}: {error}). Its weights are downloaded "
-            f"when it is first used, and it has to give feature maps. {WITHOUT}"
+            f"The backbone timm/{name} cannot be loaded ({type(error).__name__}: {error}). Its weights are downloaded "
+            f"when it is first used, and it must provide feature maps. {WITHOUT}"
         ) from error
     settings = network.default_cfg
     return network, settings["mean"], settings["std"]

@@ -66,7 +66,9 @@ class EyeConfig(OlderConfig):
         problems = ErrorCollector()
         for name in COUNTS:
             if getattr(self, name) < 1:
-                problems.add(UserError(f"eye: {name.replace('_', '-')} is {getattr(self, name)}; the least is 1."))
+                problems.add(
+                    UserError(f"eye: {name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1.")
+                )
         if self.test_turns not in (1, 2, 4):
             problems.add(UserError(f"eye: test-turns is {self.test_turns}; it must be 1, 2 or 4."))
         if not 0 < self.min_scale <= self.max_scale:

@@ -59,7 +59,7 @@ class Eye(nn.Module):
         is_learnt: whether it has learnt them; one of little skill need not.
 
     Raises:
-        UserError: an option makes no sense, or the backbone's weights cannot be had.
+        UserError: an option makes no sense, or the backbone's weights cannot be loaded.
     """
 
     def __init__(self, config: EyeConfig, num_classes: int) -> None:
@@ -87,7 +87,7 @@ class Eye(nn.Module):
                 del state_dict[name]
             state_dict.update({f"{prefix}{name}": values for name, values in self.state_dict().items()})
             CONSOLE.print(
-                "[yellow]The trained eye of this run is of an earlier version: it has no say, nor has the field that "
+                "[yellow]The trained eye of this run is of an earlier version: it is not used, nor is the field that "
                 "it taught, until stage 2 is trained on. Train it anew with --stage1-from and this run's folder."
             )
         if f"{prefix}is_learnt" in state_dict:  # a run of an earlier version does not know whether it looked

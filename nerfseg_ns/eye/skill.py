@@ -22,7 +22,7 @@ STEPS, BATCH = 300, 512
 
 
 def find_skill(seen: SeenPixels, num_classes: int, seed: int) -> Optional[float]:
-    """Share of the labelled pixels that are named rightly after learning from other parts of the photos.
+    """Share of the labelled pixels that it gets right after learning from other parts of the photos.
 
     Few pixels are taken of each class, so that all classes count about alike.
 

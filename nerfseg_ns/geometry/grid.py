@@ -14,6 +14,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 from torch.nn import Parameter
 
+from nerfseg_ns.core.older_runs import OlderConfig
 from nerfseg_ns.geometry.base import Geometry, GeometryConfig, LevelLayout, RaySegment, RenderedLevel
 from nerfseg_ns.geometry.depth import median_depth
 from nerfseg_ns.geometry.depth_rays import DepthRays, find_depth_rays
@@ -23,8 +24,14 @@ from nerfseg_ns.geometry.scene_frame import SceneFrame
 
 
 @dataclass
-class GridGeometryConfig(GeometryConfig):
+class GridGeometryConfig(OlderConfig, GeometryConfig):
     """Feature planes, a proposal grid, few samples: minutes on a CPU."""
+
+    renamed_fields = {
+        "sparse_weight": "depth_ray_weight",
+        "num_sparse_rays": "num_depth_rays",
+        "sparse_tolerance": "depth_tolerance",
+    }
 
     _target: Type = field(default_factory=lambda: GridGeometry)
     resolutions: Tuple[int, ...] = (64, 128, 256, 512)
@@ -45,12 +52,12 @@ class GridGeometryConfig(GeometryConfig):
     """Steps over which samples go from evenly spread to where the proposal grid wants them."""
     distortion_weight: float = 0.002
     """Weight of the distortion loss (mip-NeRF 360), which gathers a ray's matter in one place."""
-    sparse_weight: float = 0.01
+    depth_ray_weight: float = 0.01
     """Weight of the loss on rays whose end is known from matched photos. It decides whether the geometry comes right;
     0 switches it off, for photos whose matches mislead."""
-    num_sparse_rays: int = 128
+    num_depth_rays: int = 128
     """Such rays in each step."""
-    sparse_tolerance: float = 0.05
+    depth_tolerance: float = 0.05
     """How exactly their ends are known, as a share of the slab's thickness."""
     implementation: Literal["torch", "tcnn"] = "torch"
     """Of the small MLPs. Set it to tcnn on a GPU where tiny-cuda-nn is installed; such a checkpoint then needs
@@ -77,7 +84,7 @@ class FieldSamples:
         return FieldSamples(*(getattr(self, item.name)[rays] for item in fields(self)))
 
 
-def _with_sparse(ray_bundle: RayBundle, known: DepthRays) -> RayBundle:
+def _with_depth_rays(ray_bundle: RayBundle, known: DepthRays) -> RayBundle:
     """Rays with such whose end is known behind them: asking the field once for all is faster than twice."""
     return RayBundle(
         torch.cat([ray_bundle.origins, known.origins]),
@@ -139,18 +146,18 @@ class GridGeometry(Geometry):
 
     def forward(self, ray_bundle: RayBundle) -> List[RenderedLevel]:
         known = self._draw_depth_rays() if self.training and torch.is_grad_enabled() else None
-        matter = self._find_matter(ray_bundle if known is None else _with_sparse(ray_bundle, known))
-        rays = matter[: len(ray_bundle)]
+        found = self._sample_field(ray_bundle if known is None else _with_depth_rays(ray_bundle, known))
+        rays = found[: len(ray_bundle)]
         weights, samples = rays.segment.weights, rays.samples
         accumulation = weights.sum(dim=-2)
         rgb = (weights * self.field.get_outputs(samples, rays.segment.features)[FieldHeadNames.RGB]).sum(dim=-2)
         rgb = rgb + (1.0 - accumulation) * self._behind(ray_bundle, rays.through_ground)
         edges = samples.frustums.starts, samples.frustums.ends
         depth = median_depth(weights, *edges, self.frame.distance_behind(ray_bundle.origins))
-        proposals = (rays, None if known is None else (matter[len(ray_bundle) :], known.distances))
+        proposals = (rays, None if known is None else (found[len(ray_bundle) :], known.distances))
         return [RenderedLevel(rgb, depth, accumulation, [rays.segment], proposals)]
 
-    def _find_matter(self, ray_bundle: RayBundle) -> FieldSamples:
+    def _sample_field(self, ray_bundle: RayBundle) -> FieldSamples:
         """All but the colors."""
         near, far, through_ground = self.frame.intersect(ray_bundle.origins, ray_bundle.directions)
         ray_bundle.nears, ray_bundle.fars = near, far
@@ -166,8 +173,8 @@ class GridGeometry(Geometry):
 
     def _draw_depth_rays(self) -> Optional[DepthRays]:
         """Some of the rays whose end is known; None where there are none or they are not wanted."""
-        rays, count = self.depth_rays, self.config.num_sparse_rays
-        if rays is None or not len(rays) or not count or self.config.sparse_weight <= 0:
+        rays, count = self.depth_rays, self.config.num_depth_rays
+        if rays is None or not len(rays) or not count or self.config.depth_ray_weight <= 0:
             return None
         chosen = torch.randint(len(rays), (count,))
         return DepthRays(*(v[chosen].to(self.frame.centre) for v in (rays.origins, rays.directions, rays.distances)))
@@ -183,10 +190,10 @@ class GridGeometry(Geometry):
             "distortion_loss": self.config.distortion_weight * distortion_loss(weights, samples),
         }
         if known is not None:
-            matter, distances = known
-            tolerance = self.config.sparse_tolerance * self.frame.thickness
-            loss = depth_supervision_loss(matter.segment.weights, matter.samples, distances, tolerance)
-            losses["sparse_loss"] = self.config.sparse_weight * loss
+            known_rays, distances = known
+            tolerance = self.config.depth_tolerance * self.frame.thickness
+            loss = depth_supervision_loss(known_rays.segment.weights, known_rays.samples, distances, tolerance)
+            losses["depth_loss"] = self.config.depth_ray_weight * loss
         return losses
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:

@@ -12,7 +12,7 @@ from nerfseg_ns.geometry.base import RenderedLevel
 from nerfseg_ns.geometry.inverted_sphere import bin_edges, inverse_radius_deltas
 from nerfseg_ns.geometry.nerfpp_field import NeRFPPField
 from nerfseg_ns.geometry.nerfpp_level import NeRFPPLevel, Part, join
-from nerfseg_ns.geometry.packed import heaviest, query_density, query_rgb
+from nerfseg_ns.geometry.packed import query_density, query_rgb, samples_to_query
 
 Draw = Callable[[RaySamples, Float[Tensor, "rays samples 1"]], RaySamples]
 """Draws the fine samples from the coarse ones and their weights."""
@@ -62,7 +62,7 @@ class SkippingRenderer:
     def _fine_part(self, network: NeRFPPField, samples: RaySamples, chosen: Bool[Tensor, "rays samples"]) -> Part:
         """The same with colors: the samples that are asked for theirs stand for those too light to be."""
         part = self._coarse_part(network, samples, chosen)
-        asked = heaviest(part.weights[..., 0], self.skip_weight)
+        asked = samples_to_query(part.weights[..., 0], self.skip_weight)
         weights = part.weights * asked[..., None]
         rgb = (weights * query_rgb(network, samples, part.features, asked)).sum(dim=-2)
         part.rgb = rgb * part.accumulation / weights.sum(dim=-2).clamp(min=1e-9)
@@ -74,8 +74,8 @@ class SkippingRenderer:
 
     def _worth_asking(self, fine: RaySamples, coarse: Part) -> Bool[Tensor, "rays samples"]:
         """Fine samples in or next to a coarse one that holds matter."""
-        matter = widen(heaviest(coarse.weights[..., 0], self.skip_weight), 1)
-        return matter.gather(1, enclosing_samples(fine, coarse.samples))
+        weighty = widen(samples_to_query(coarse.weights[..., 0], self.skip_weight), 1)
+        return weighty.gather(1, enclosing_samples(fine, coarse.samples))
 
 
 def enclosing_samples(fine: RaySamples, coarse: RaySamples) -> Int[Tensor, "rays fine"]:

@@ -70,7 +70,7 @@ def query_rgb(
     return rgb
 
 
-def heaviest(weights: Float[Tensor, "rays samples"], skip_weight: float) -> Bool[Tensor, "rays samples"]:
+def samples_to_query(weights: Float[Tensor, "rays samples"], skip_weight: float) -> Bool[Tensor, "rays samples"]:
     """The fewest samples of each ray without which no more than `skip_weight` is lost."""
     ascending, order = weights.sort(dim=1)
     return torch.zeros_like(order, dtype=torch.bool).scatter(1, order, ascending.cumsum(dim=1) > skip_weight)

@@ -13,3 +13,8 @@ def amount(value: float, unit: str) -> str:
 def digits(value: float) -> str:
     """Three digits that count, without powers of ten."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things, as in `1 seed` and `2 seeds`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"

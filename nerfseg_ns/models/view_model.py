@@ -43,18 +43,15 @@ class ViewModel(StagedModel):
         found, device = defaultdict(list), camera_ray_bundle.directions.device
         for start in range(0, len(camera_ray_bundle), self.rays_per_chunk):
             chunk = camera_ray_bundle.get_row_major_sliced_ray_bundle(start, start + self.rays_per_chunk)
-            for name, values in self(chunk.to(self.device)).items():
-                if isinstance(values, Tensor):
-                    found[name].append(values.to(device))
+            for name, values in self.get_ray_outputs(chunk.to(self.device)).items():
+                found[name].append(values.to(device))
         return {name: torch.cat(parts).view(*camera_ray_bundle.shape, -1) for name, parts in found.items()}
 
     @torch.no_grad()
     def get_outputs_for_camera(self, camera: Cameras, obb_box: Optional[OrientedBox] = None) -> Dict[str, Tensor]:
         """A view for those who look at it: as `get_view`, with logits that nerfstudio can always display."""
         outputs = self.get_view(camera, obb_box)
-        if not self._keeps_ray_features:
-            outputs[LOGITS] = displayable(outputs[LOGITS])
-        return outputs
+        return {**outputs, LOGITS: displayable(outputs[LOGITS])}
 
     def get_view(self, camera: Cameras, obb_box: Optional[OrientedBox] = None) -> Dict[str, Tensor]:
         """A view for those who compute with it.
@@ -86,6 +83,19 @@ class ViewModel(StagedModel):
         rays = self.fusion.unpack(outputs[RAY_FEATURES].flatten(0, 1))
         logits = self.fusion.of_rays(rays, image.reshape(-1, 3))
         return self.fusion.with_image(logits.view(*image.shape[:2], -1), image, is_photo=True)
+
+    def get_loose_ray_outputs(self, ray_bundle: RayBundle) -> Dict[str, Tensor]:
+        """Outputs of rays that make no image, as ns-export draws them: as of a view, but for what looks at images."""
+        outputs = self._render_chunks(ray_bundle)
+        if LOGITS not in outputs:
+            return outputs
+        palette = self.palette.to(outputs["rgb"].device)
+        return {**outputs, **label_outputs(outputs[LOGITS], outputs["rgb"], palette)}
+
+    def get_rgba_image(self, outputs: Dict[str, Tensor], output_name: str = "rgb") -> Float[Tensor, "*batch 4"]:
+        """An output of colors, and the share of each ray that ends in the scene: nerfstudio's exporters leave out rays
+        with less than half."""
+        return torch.cat([outputs[output_name], outputs["accumulation"]], dim=-1)
 
     def get_ray_outputs(self, ray_bundle: RayBundle) -> Dict[str, Tensor]:
         """All that the pixels of a view do not have from their surroundings."""

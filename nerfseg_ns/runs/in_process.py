@@ -28,5 +28,5 @@ def in_process(method: Config, scene: Path, output_dir: Path, experiment: str, r
     config.output_dir, config.experiment_name, config.timestamp = output_dir, experiment, run
     config.machine.device_type = device_type()
     config.vis = "none"  # neither viewer nor event files
-    config.logging.local_writer.enable = False
+    config.logging.local_writer.enable = False  # its table moves the cursor, as progress bars do
     return config

@@ -11,7 +11,7 @@ from nerfstudio.utils import writer
 from torch import Tensor
 
 from nerfseg_ns.console.quiet import quiet
-from nerfseg_ns.console.timed_lines import say
+from nerfseg_ns.console.timed_lines import say_timed
 from nerfseg_ns.core.seeds import seed_everything
 from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.data.ray_cache import RayCache
@@ -99,7 +99,7 @@ class Session:
                 self.run_step(step)
             done, length = step + 1 - start, end - start
             if 10 * done // length > 10 * (done - 1) // length:
-                say(f"  step {done} of {length}")
+                say_timed(f"  step {done} of {length}")
 
     def run_stage(self, stage: Stage) -> None:
         """Runs a step in the middle of a stage."""

@@ -18,7 +18,7 @@ from nerfseg_ns.eye.config import LEAST_SKILL
 from nerfseg_ns.eye.eye import Eye, LabelledPicture
 from nerfseg_ns.labels.classes import ClassTable
 from nerfseg_ns.segment.config import SegmentConfig
-from nerfseg_ns.segment.pictures import Picture, find_pictures
+from nerfseg_ns.segment.photos import Picture, find_pictures
 from nerfseg_ns.segment.source import PhotoSource, digest_of
 
 
@@ -72,18 +72,18 @@ def what_skill_means(skill: float, is_measured: bool) -> str:
     """For the user.
 
     Args:
-        skill: share of labels, not learnt from, that are named rightly.
+        skill: share of held-out labels that it gets right.
         is_measured: whether that could be tried.
     """
     if not is_measured:
         return (
-            "How far the eye can be trusted could not be tried: what is labelled lies too close together. Look at the "
-            "overlays; labels elsewhere, or in one more photo, tell."
+            "How well the eye does could not be measured: the labels lie too close together. Look at the overlays; "
+            "labels elsewhere, or in one more photo, would tell."
         )
-    told = f"Of labels in parts of the photos that it did not learn from, the eye names {100 * skill:.0f} % rightly."
+    told = f"The eye gets {100 * skill:.0f} % of labels right in parts of the photos that it has not seen."
     if skill >= LEAST_SKILL:
         return told
     return (
-        f"{told} That is little: its network knows photographs, and these look unlike any, or the classes look alike. "
-        "A run (--load-config) then knows more."
+        f"{told} That is little: the photos look unlike what its network was trained on, or the classes look alike. "
+        "A trained run (--load-config) will do better."
     )

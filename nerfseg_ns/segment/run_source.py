@@ -18,7 +18,7 @@ from nerfseg_ns.eye.eye import Eye
 from nerfseg_ns.runs.label_mapper import LabelMapper
 from nerfseg_ns.runs.load import load_run
 from nerfseg_ns.segment.config import SegmentConfig
-from nerfseg_ns.segment.pictures import FOLDER, Picture, photos_in
+from nerfseg_ns.segment.photos import FOLDER, Picture, photos_in
 from nerfseg_ns.segment.source import PhotoSource, digest_of
 from nerfseg_ns.training.checkpoints import find_checkpoint
 

@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from nerfseg_ns.evaluation.prediction import Prediction
 from nerfseg_ns.labels.classes import ClassTable
-from nerfseg_ns.segment.pictures import Picture
+from nerfseg_ns.segment.photos import Picture
 
 VERSION = 2
 """Of what is written: raised when the same input gives other maps."""

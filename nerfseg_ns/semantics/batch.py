@@ -19,11 +19,11 @@ class SemanticBatch:
     """Inputs of a step; the labels are in the dictionary that goes with it, beside the photos' colors."""
 
     rays: CachedRays
-    """With the user's labels."""
+    """That the user has labelled."""
     patches: Optional[Float[Tensor, "patches 3 rows columns"]] = None
-    """Pieces of labelled photos, for what looks at pixels together."""
+    """Patches of labelled photos, for what looks at pixels together."""
     taught: Optional[CachedRays] = None
-    """Mostly with labels that the eye gave."""
+    """That the eye has labelled, most of them."""
 
     def __len__(self) -> int:
         return len(self.rays)

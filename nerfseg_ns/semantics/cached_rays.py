@@ -1,7 +1,7 @@
 """Rays whose geometry is frozen: all that stage 2 has to know of them."""
 
-from dataclasses import dataclass, fields
-from typing import Callable, List
+from dataclasses import dataclass, fields, replace
+from typing import Callable, List, Optional, Tuple
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -19,8 +19,12 @@ class CachedRays:
     """Colors that the finest level renders."""
     observed: Float[Tensor, "rays 3"]
     """Colors of the photo."""
-    labels: Int[Tensor, "rays"]
-    """Class indices."""
+    labels: Optional[Int[Tensor, "rays"]] = None
+    """Class indices; None in a batch, whose labels travel beside it."""
+
+    def split_labels(self) -> Tuple["CachedRays", Int[Tensor, "rays"]]:
+        """The rays without their labels, and these."""
+        return replace(self, labels=None), self.labels
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "CachedRays":
         """The same rays with a function applied to every tensor."""
@@ -28,7 +32,8 @@ class CachedRays:
             [RaySegment(*(function(getattr(segment, field.name)) for field in fields(segment))) for segment in level]
             for level in self.levels
         ]
-        return CachedRays(levels, function(self.rendered), function(self.observed), function(self.labels))
+        labels = None if self.labels is None else function(self.labels)
+        return CachedRays(levels, function(self.rendered), function(self.observed), labels)
 
     def tensors(self) -> List[Tensor]:
         """All tensors, always in the same order."""
@@ -42,4 +47,4 @@ class CachedRays:
         return sum(tensor.nbytes for tensor in self.tensors())
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.rendered)

@@ -61,7 +61,7 @@ class ColorContext(nn.Module):
         num_classes: number of classes.
 
     Raises:
-        UserError: a size is none, or a share is not one.
+        UserError: a size is below 1, or the share is not within 0 to 1.
     """
 
     def __init__(self, config: ColorContextConfig, num_classes: int) -> None:

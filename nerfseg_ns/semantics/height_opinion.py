@@ -47,12 +47,11 @@ class HeightOpinionConfig(InstantiateConfig):
     """What is narrower than this stands on the ground, what is wider is ground; in flight heights: half of 100 m is as
     wide as a large building. Smaller follows hilly ground more closely."""
     rays: int = 60_000
-    """Pixels of unlabelled photos that tell where the ground is, where the eye does not teach; else its own tell."""
+    """Pixels of unlabelled photos that the ground is fitted to. Where the eye teaches, its own pixels serve instead."""
     least_gain: float = 0.15
-    """What it has to tell of labels elsewhere than those it was learnt from, in nats a pixel, all classes counting
-    alike, to have a say at all."""
+    """Gain on held-out labels, in nats a pixel with all classes counting alike, below which heights are not used."""
     full_gain: float = 0.4
-    """The same from which on it is trusted wholly; between the two, in part."""
+    """The gain from which on they are trusted fully; between the two, in part."""
 
 
 class HeightOpinion(nn.Module):

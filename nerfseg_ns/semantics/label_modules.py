@@ -70,5 +70,5 @@ def _knows_up(config: HeightOpinionConfig, geometry: Geometry) -> bool:
     """Whether the geometry has heights; says so where heights were asked for in vain."""
     knows = hasattr(geometry, "frame")
     if config.weight > 0 and not knows:
-        CONSOLE.log(f"{type(geometry).__name__} does not know which way is up: heights have no say.")
+        CONSOLE.log(f"{type(geometry).__name__} does not know which way is up: heights are not used.")
     return knows

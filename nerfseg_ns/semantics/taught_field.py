@@ -46,10 +46,10 @@ class FieldEyeConfig(EyeConfig):
     own_weight: float = 0.25
     """How much the stage that has learnt from the user's labels alone counts beside the taught one, which counts 1."""
     least_skill: float = LEAST_SKILL
-    """Share of labelled pixels, named without having learnt from their part of the photo, up to which the eye is not
-    trusted: it then has no say, as in made-up scenes, whose surfaces are nothing that its network knows."""
+    """Share of held-out labelled pixels that the eye must get right to be used at all. In rendered scenes, whose
+    surfaces its network has never seen, it usually does not."""
     full_skill: float = 0.8
-    """The same share from which on it is trusted wholly; between the two, in part."""
+    """The share from which on it is trusted fully; between the two, in part."""
     first_step: int = 100
     """Steps of stage 2, at most a quarter of all, before heights are tried, the eye learns the labels and teaches the
     field. Till then label maps are those of the user's labels alone: whoever watches need not wait for the eye."""

@@ -10,8 +10,6 @@ from scipy import ndimage
 
 from nerfseg_ns.town.classes import Ground
 
-TOWN_HALF = 80.0
-"""Half the side of the built-up square, metres."""
 DISC_RADIUS = 205.0
 """Where the countryside ends, metres from the centre."""
 TEXEL = 0.125

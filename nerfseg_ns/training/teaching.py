@@ -82,8 +82,8 @@ class Teacher:
         cameras = self.manager.train_dataset.cameras.camera_to_worlds[:, :, 3].to(surface)
         height.learn(self.model.geometry.frame, cameras, surface, labelled, labels)
         CONSOLE.log(
-            f"The height above the ground tells {float(height.gain):.2f} nats of a label's class; it counts "
-            f"{height.weight:.2f}."
+            f"Heights above the ground improve the prediction of labels by {float(height.gain):.2f} nats; their "
+            f"weight is {height.weight:.2f}."
         )
 
     def _labelled_surface(self) -> Tuple[Float[Tensor, "pixels 3"], Int[Tensor, "pixels"]]:
@@ -110,14 +110,14 @@ class Teacher:
 
 def _what_it_knows(eye: Eye, trust: float) -> str:
     if not eye.is_learnt:
-        return f"The trained eye names {100 * float(eye.skill):.0f} % of labels that it did not see: it has no say"
+        return f"The trained eye gets only {100 * float(eye.skill):.0f} % of held-out labels right: it is not used"
     told = "The eye has learnt the labels"
     if not eye.is_measured:
-        return f"{told}; how well, could not be tried: all labels lie close together. It is trusted wholly"
+        return f"{told}. How well could not be measured: all labels lie close together. It is trusted fully"
     skill = f"{100 * float(eye.skill):.0f} %"
     return (
-        f"{told}. Of labels in parts of the photos that it did not learn from it names {skill} rightly, and is trusted "
-        f"to {100 * trust:.0f} %"
+        f"{told}. It gets {skill} of labels right in parts of the photos that it has not seen; its weight is "
+        f"{100 * trust:.0f} %"
     )
 
 

@@ -68,9 +68,8 @@ class StagedTrainer(Trainer):
                 f"with step {self.last_step - 1}. Give pipeline.stages.semantic-steps a larger number to go on."
             )
             return
-        self.base_dir.mkdir(
-            parents=True, exist_ok=True
-        )  # in nerfstudio, processes that all miss it fail over each other
+        # In nerfstudio, processes that all miss the folder fail over each other.
+        self.base_dir.mkdir(parents=True, exist_ok=True)
         self.step = self._start_step
         while True:
             self._train_from(self._serve_wish() if self._new_labels.is_set() else self.step)
@@ -127,7 +126,7 @@ class StagedTrainer(Trainer):
         try:
             self.take_new_labels()
         except UserError as error:
-            refusal = f"The labels were not taken, the old ones stay. {error}"
+            refusal = f"The new labels cannot be used; the old ones stay. {error}"
             button.tell(refusal)
             CONSOLE.print(refusal, style="yellow", markup=False)
             return next_step

@@ -11,7 +11,7 @@ from nerfseg_ns.compare.plan import PlannedJob
 from nerfseg_ns.compare.scenes import SceneInfo
 
 
-def entered(name: str = "town", **changes) -> SceneInfo:
+def scene_info(name: str = "town", **changes) -> SceneInfo:
     """A scene of 16 training photos, four of them labelled, whose truth is known."""
     counts = {0: 12, 1: 15, 2: 14}
     scene = SceneInfo(name, Path("/scenes") / name, None, "photos", "labels", 4, counts, counts)

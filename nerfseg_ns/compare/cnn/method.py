@@ -32,7 +32,7 @@ class CNNMethod(ComparedMethod):
         super().__init__(job)
         _require_monai()
         config = config or CONFIGS[job.info.network]
-        self.config = replace(config, epochs=job.effort.cnn_epochs or config.epochs)
+        self.config = replace(config, epochs=job.budget.cnn_epochs or config.epochs)
         self._device = torch.device(device_type())
 
     def train(self) -> None:

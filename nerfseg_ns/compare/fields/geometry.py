@@ -18,20 +18,20 @@ FACTS = "stage1.json"
 """File in the run's folder with what is known of its training."""
 
 
-def train_geometry(scene: ComparedScene, geometry: Geometry, seed: int, effort: TrainingBudget, folder: Path) -> Path:
+def train_geometry(scene: ComparedScene, geometry: Geometry, seed: int, budget: TrainingBudget, folder: Path) -> Path:
     """Trains stage 1 of a method to its end, and nothing more.
 
     Args:
         scene: whose photos are learnt, and the labels where the method lets them guide stage 1.
         geometry: the method.
         seed: of all random numbers.
-        effort: with the number of steps.
+        budget: with the number of steps.
         folder: for the run.
 
     Returns:
         The run's folder: a finished stage 1, as `stage1_from` takes it.
     """
-    config = method_config(geometry, scene, seed, effort, folder)
+    config = method_config(geometry, scene, seed, budget, folder)
     steps = config.pipeline.stages.implicit_steps
 
     def learn() -> Session:

@@ -24,7 +24,7 @@ class JointMethod(FieldMethod):
 
     def make_config(self) -> StagedTrainerConfig:
         job = self.job
-        config = method_config(job.info.geometry, job.scene, job.seed, job.effort, job.folder)
+        config = method_config(job.info.geometry, job.scene, job.seed, job.budget, job.folder)
         pipeline, stages = config.pipeline, config.pipeline.stages
         pipeline.model = _joint_model(pipeline.model)
         contrast_share = pipeline.datamanager.pixel_sampler.contrast_share

@@ -43,17 +43,17 @@ class NerfWMethod(FieldMethod):
     - Views are rendered in smaller pieces.
 
     Without tiny-cuda-nn, nerfstudio itself falls back to the same networks in torch, which are slower. The steps that
-    an effort names for the two stages are its own together.
+    a budget names for the two stages are its own together.
     """
 
     def make_config(self) -> TrainerConfig:
         from nerfstudio.configs.method_configs import method_configs  # every method there is: takes seconds
 
         method: TrainerConfig = method_configs["semantic-nerfw"]
-        theirs, effort = method.pipeline, self.job.effort
+        theirs, budget = method.pipeline, self.job.budget
         manager = LabelledDataManagerConfig(train_num_rays_per_batch=theirs.datamanager.train_num_rays_per_batch)
         model = replace(theirs.model, _target=SparselyLabelledNerfW, eval_num_rays_per_chunk=VIEW_CHUNK)
-        steps = (effort.implicit_steps or 0) + (effort.semantic_steps or 0)
+        steps = (budget.implicit_steps or 0) + (budget.semantic_steps or 0)
         method = replace(
             method,
             pipeline=replace(theirs, datamanager=manager, model=model),

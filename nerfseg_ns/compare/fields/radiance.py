@@ -21,7 +21,7 @@ class RadianceMethod(FieldMethod):
 
     def make_config(self) -> StagedTrainerConfig:
         job, info = self.job, self.job.info
-        config = method_config(info.geometry, job.scene, job.seed, job.effort, job.folder)
+        config = method_config(info.geometry, job.scene, job.seed, job.budget, job.folder)
         model = config.pipeline.model
         model.semantics.ray_convolution = info.ray_convolution
         model.semantics.color_radiance = info.color_radiance

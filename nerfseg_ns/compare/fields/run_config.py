@@ -45,12 +45,12 @@ def run_config(method: Config, scene: ComparedScene, seed: int, folder: Path) ->
 
 
 def method_config(
-    geometry: Geometry, scene: ComparedScene, seed: int, effort: TrainingBudget, folder: Path
+    geometry: Geometry, scene: ComparedScene, seed: int, budget: TrainingBudget, folder: Path
 ) -> StagedTrainerConfig:
-    """Config of one of this project's methods, with the stages as long as the effort says; for the rest see
+    """Config of one of this project's methods, with the stages as long as the budget says; for the rest see
     `run_config`."""
     config = run_config(METHOD_CONFIGS[geometry], scene, seed, folder)
-    config.pipeline.stages.set_lengths(effort.implicit_steps, effort.semantic_steps)
+    config.pipeline.stages.set_lengths(budget.implicit_steps, budget.semantic_steps)
     config.pipeline.model.eye.backbone = NO_BACKBONE  # only the row named after it has it, and heights with it
     config.pipeline.model.height.weight = 0.0
     return config

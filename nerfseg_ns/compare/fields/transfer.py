@@ -37,7 +37,7 @@ class TransferMethod(ComparedMethod):
 
     def __init__(self, job: Job) -> None:
         super().__init__(job)
-        self.config = method_config(job.info.geometry, job.scene, job.seed, job.effort, job.folder)
+        self.config = method_config(job.info.geometry, job.scene, job.seed, job.budget, job.folder)
         self.config.stage1_from = job.geometry
         self.quality = ViewQuality(job.scene)
 
