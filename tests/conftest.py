@@ -31,7 +31,18 @@ TRAINING_FIXTURES = {"ns", "train", "make_trainer", "fast_run", "fast_pipeline"}
 """Whatever asks for one of them trains, or runs a command of nerfstudio's."""
 
 
-LONGEST = ["viewer", "segment", "compare_command", "bench", "eye", "taught_field", "resume", "ns_commands", "augment"]
+LONGEST = [
+    "viewer",
+    "segment",
+    "compare_command",
+    "bench",
+    "ns_export",
+    "eye",
+    "taught_field",
+    "resume",
+    "ns_commands",
+    "augment",
+]
 """Test files that take longest, the longest first: begun last, one of them would keep the others waiting."""
 
 

@@ -12,6 +12,7 @@ from nerfstudio.data.scene_box import OrientedBox
 from torch import Tensor
 
 from nerfseg_ns.core.stage import Stage
+from nerfseg_ns.errors import UserError
 from nerfseg_ns.geometry.base import RenderedLevel
 from nerfseg_ns.models.staged_model import StagedModel
 from nerfseg_ns.semantics.outputs import LOGITS, displayable, label_outputs, pending_outputs
@@ -94,8 +95,18 @@ class ViewModel(StagedModel):
 
     def get_rgba_image(self, outputs: Dict[str, Tensor], output_name: str = "rgb") -> Float[Tensor, "*batch 4"]:
         """An output of colors, and the share of each ray that ends in the scene: nerfstudio's exporters leave out rays
-        with less than half."""
-        return torch.cat([outputs[output_name], outputs["accumulation"]], dim=-1)
+        with less than half.
+
+        Raises:
+            UserError: of loose rays none has more; the exporters would draw others for ever.
+        """
+        colors, accumulation = outputs[output_name], outputs["accumulation"]
+        if colors.ndim == 2 and not (accumulation > 0.5).any():
+            raise UserError(
+                f"Of {len(colors):,} rays of the photos not one ends in the scene: there is nothing to export. Look at "
+                "depth and accumulation in the viewer; stage 1 may have had too few steps."
+            )
+        return torch.cat([colors, accumulation], dim=-1)
 
     def get_ray_outputs(self, ray_bundle: RayBundle) -> Dict[str, Tensor]:
         """All that the pixels of a view do not have from their surroundings."""
