@@ -148,10 +148,14 @@ class Eye(nn.Module):
             labels = torch.from_numpy(resized).to(image.device)
         return see_copies(self.backbone, self.config, image, labels, generator, photos)
 
+    def scale(self, longest: int) -> float:
+        """How much a photo whose longer side has so many pixels is enlarged or reduced before the backbone sees it."""
+        return min(max(longest, self.config.least_side), self.config.side) / longest
+
     def _as_seen(self, image: Float[Tensor, "3 height width"]) -> Float[Tensor, "3 rows columns"]:
         """A photo in the size that the backbone is to see."""
         longest = max(image.shape[1:])
-        wanted = min(max(longest, self.config.least_side), self.config.side)
+        wanted = round(self.scale(longest) * longest)
         if wanted == longest:
             return image
         size = [max(1, round(side * wanted / longest)) for side in image.shape[1:]]

@@ -46,6 +46,10 @@ class Georeference:
         points = np.asarray(points, dtype=np.float64)
         return (points / self.scale - self.transform[:, 3]) @ self.transform[:, :3]
 
+    def from_local(self, points: Float[np.ndarray, "*points 3"]) -> Float64[np.ndarray, "*points 3"]:
+        """Points of the trained scene at local metres: east, north, up."""
+        return self.scale * (np.asarray(points, dtype=np.float64) @ self.transform[:, :3].T + self.transform[:, 3])
+
     def to_geodetic(self, points: Float[np.ndarray, "*points 3"]) -> Float64[np.ndarray, "*points 3"]:
         """Latitude, longitude (degrees) and altitude (metres) of points of the trained scene."""
         return self.frame.to_geodetic(self.to_local(points))

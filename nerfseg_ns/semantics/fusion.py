@@ -104,7 +104,11 @@ class Fusion:
         return self.is_taught or self.height_weight > 0
 
     def with_image(
-        self, logits: Float[Tensor, "height width classes"], image: Float[Tensor, "height width 3"], is_photo: bool
+        self,
+        logits: Float[Tensor, "height width classes"],
+        image: Float[Tensor, "height width 3"],
+        is_photo: bool,
+        seen: Optional[Float[Tensor, "height width classes"]] = None,
     ) -> Float[Tensor, "height width classes"]:
         """Logits of what is known of rays, and of the image that they make.
 
@@ -112,6 +116,7 @@ class Fusion:
             logits: from `of_rays`.
             image: the view that they are of.
             is_photo: or rendered.
+            seen: the eye's class probabilities, where they are known already.
         """
         if not self.looks_at_images:
             return logits
@@ -120,6 +125,7 @@ class Fusion:
             total = total + self.context.config.weight * opinion(self.context.classify(image))
         weight = self.photo_weight if is_photo else self.trust * self.config.rendered_weight
         if weight > 0:
-            seen = self.eye.probabilities(image, turns=None if is_photo else 1)
+            if seen is None:
+                seen = self.eye.probabilities(image, turns=None if is_photo else 1)
             total = total + weight * opinion(seen.clamp(min=1e-6).log())
         return total * (1 - self.trust * (1 - PHOTO_SHARPNESS)) if is_photo else total

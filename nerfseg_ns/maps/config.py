@@ -1,0 +1,46 @@
+"""Options of `nerfseg map`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from nerfseg_ns.errors import ErrorCollector, UserError
+
+
+@dataclass
+class MapConfig:
+    """How a map is made."""
+
+    load_config: Path = Path("config.yml")
+    """config.yml of the run."""
+    output_dir: Path = Path("nerfseg-map")
+    """Folder to write; one that an earlier map is in is written anew."""
+    resolution: Optional[float] = None
+    """Side of a pixel: metres, or units of the poses in a scene without georeference. That of the photos on the ground
+    unless given."""
+    crs: Optional[str] = None
+    """Projected coordinate system, such as EPSG:32617; the UTM zone of the scene unless given."""
+    min_area: Optional[float] = None
+    """Polygons smaller than this, in square metres (square units), go to their neighbours; labels.tif keeps them. One
+    square metre, or 16 pixels of a map that is not georeferenced, unless given."""
+    max_pixels: int = 400_000_000
+    """A map of more pixels is refused: a mistyped resolution fills a disk."""
+
+    def check(self) -> None:
+        """Checks the options.
+
+        Raises:
+            UserError: one makes no sense.
+        """
+        problems = ErrorCollector()
+        if not self.load_config.is_file():
+            problems.add(UserError(f"There is no file {self.load_config}. Name the config.yml of a trained run."))
+        if self.resolution is not None and not self.resolution > 0:
+            problems.add(UserError(f"--resolution is {self.resolution}; it must be above 0."))
+        if self.min_area is not None and self.min_area < 0:
+            problems.add(UserError(f"--min-area is {self.min_area}; it must be at least 0."))
+        if self.output_dir.exists() and not self.output_dir.is_dir():
+            problems.add(UserError(f"{self.output_dir} is a file; give another --output-dir."))
+        problems.raise_found()

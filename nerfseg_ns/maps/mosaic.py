@@ -1,0 +1,195 @@
+"""The colors of a map: the photos' own pixels, laid onto the surface.
+
+At each place the photos that see it best are blended, sharply, so that seams are soft and nothing is seen twice. The
+photos' exposures are brought together first.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int, UInt8
+from numpy import ndarray
+from torch import Tensor
+
+from nerfseg_ns.console.progress import progress_bar
+from nerfseg_ns.data.dataset import LabelledDataset
+from nerfseg_ns.maps.grid import Tile
+from nerfseg_ns.maps.projection import Projector
+from nerfseg_ns.maps.surface import HeightRaster
+
+SHARPNESS = 8.0
+"""Power that weights are taken to before they are normalised: few places mix photos."""
+LEAST_WEIGHT = 0.02
+KEPT_BYTES = 600 * 2**20
+"""Of decoded photos."""
+GAIN_PLACES = 20_000
+GAIN_ROUNDS = 30
+MOST_GAIN = 0.7
+"""Logarithm of how far a photo's exposure is corrected at the most: a factor of two."""
+DARK = 0.02
+
+
+@dataclass
+class Mosaic:
+    """Colors of a tile."""
+
+    colors: Float[Tensor, "rows columns 3"]
+    """0 to 1; black where no photo sees."""
+    seen: UInt8[Tensor, "rows columns"]
+    """How many photos see each place."""
+
+
+class PhotoMosaic:
+    """Lays photos onto the surface.
+
+    Args:
+        dataset: the photos.
+        surface: of the whole map.
+    """
+
+    def __init__(self, dataset: LabelledDataset, surface: HeightRaster) -> None:
+        self.dataset, self.surface, self.grid = dataset, surface, surface.grid
+        self.projector = Projector(dataset.cameras)
+        self.cameras = self.grid.frame.from_scene(self.projector.origins.numpy())
+        self._kept: OrderedDict[int, UInt8[ndarray, "height width 3"]] = OrderedDict()
+        self._kept_bytes = 0
+        self.gains = self._find_gains()
+
+    def make(self, tile: Tile, heights: Float[Tensor, "rows columns"]) -> Mosaic:
+        """Colors of a tile.
+
+        Args:
+            tile: of the map.
+            heights: of every pixel of it.
+        """
+        views, weights, counts = self._weigh(tile)
+        points = self.grid.scene_points(tile, 1, heights).reshape(-1, 3)
+        total = torch.zeros(len(points), 1)
+        colors = torch.zeros(len(points), 3)
+        for view, coarse in zip(views, weights):
+            weight = F.interpolate(coarse[None, None], size=(tile.rows, tile.columns), mode="bilinear")[0, 0].flatten()
+            chosen = (weight > LEAST_WEIGHT).nonzero()[:, 0]
+            projected = self.projector.project(view, points[chosen])
+            chosen, pixels = chosen[projected.inside], projected.pixels[projected.inside]
+            part = weight[chosen, None]
+            colors[chosen] += part * self._sample(view, pixels) * self.gains[view].exp()
+            total[chosen] += part
+        colors = (colors / total.clamp(min=1e-6)).clamp(0.0, 1.0).view(tile.rows, tile.columns, 3)
+        seen = F.interpolate(counts[None, None], size=(tile.rows, tile.columns), mode="nearest")[0, 0]
+        seen = torch.where(total.view(tile.rows, tile.columns) > 0, seen.clamp(min=1), torch.zeros_like(seen))
+        return Mosaic(colors, seen.clamp(max=255).byte())
+
+    def _weigh(
+        self, tile: Tile
+    ) -> tuple[list[int], Float[Tensor, "views rows columns"], Float[Tensor, "rows columns"]]:
+        """Photos of which a tile is made, how much each of them counts at each coarse place, and how many see it."""
+        rows, columns = self.grid.lattice(tile, self.surface.step)
+        mesh = np.meshgrid(rows.numpy(), columns.numpy(), indexing="ij")
+        places = self.grid.positions(*(axis.ravel() for axis in mesh))
+        heights = self.surface.at(places)
+        points = np.column_stack([places, heights.numpy()])
+        in_scene = torch.from_numpy(self.grid.frame.to_scene(points))
+        found, weights = [], []
+        for view in range(len(self.projector)):
+            weight = self._weigh_photo(view, in_scene, points)
+            if (weight > 0).any():
+                found.append(view)
+                weights.append(weight)
+        shape = len(rows), len(columns)
+        if not found:
+            return [], torch.zeros(0, *shape), torch.zeros(shape)
+        stacked = torch.stack(weights)
+        counts = (stacked > 0).sum(dim=0).float().view(shape)
+        sharp = (stacked / stacked.amax(dim=0).clamp(min=1e-9)) ** SHARPNESS
+        return found, (sharp / sharp.sum(dim=0).clamp(min=1e-9)).view(-1, *shape), counts
+
+    def _weigh_photo(
+        self, view: int, in_scene: Float[Tensor, "points 3"], points: Float[ndarray, "points 3"]
+    ) -> Float[Tensor, "points"]:
+        """How well a photo sees places: 0 where not, more the straighter down, the nearer and the farther from the
+        photo's border."""
+        projected = self.projector.project(view, in_scene)
+        weight = torch.zeros(len(points))
+        index = projected.inside.nonzero()[:, 0]
+        if not len(index):
+            return weight
+        visible = self.surface.sees(self.cameras[view], points[index.numpy()])
+        index = index[visible]
+        if not len(index):
+            return weight
+        size = torch.tensor([self.dataset.cameras.width[view].item(), self.dataset.cameras.height[view].item()])
+        pixels = projected.pixels[index]
+        border = (torch.minimum(pixels, size - pixels) / (size / 2)).amin(dim=-1)
+        away = self.cameras[view] - points[index.numpy()]
+        distance = np.linalg.norm(away, axis=-1)
+        upright = torch.from_numpy(away[:, 2] / distance).float().clamp(min=0)
+        nearness = torch.from_numpy(float(np.median(self.cameras[:, 2] - points[:, 2].mean())) / distance).float()
+        weight[index] = border.clamp(min=0.01) * upright**2 * nearness.clamp(max=1.5)
+        return weight
+
+    def _sample(self, view: int, pixels: Float[Tensor, "points 2"]) -> Float[Tensor, "points 3"]:
+        """A photo's colors at places in pixels, by bilinear interpolation."""
+        photo = torch.from_numpy(self._photo(view))
+        height, width = photo.shape[:2]
+        x, y = pixels[:, 0] - 0.5, pixels[:, 1] - 0.5
+        left, top = x.floor().long().clamp(0, max(0, width - 2)), y.floor().long().clamp(0, max(0, height - 2))
+        across, down = (x - left).clamp(0, 1)[:, None], (y - top).clamp(0, 1)[:, None]
+        right, bottom = (left + 1).clamp(max=width - 1), (top + 1).clamp(max=height - 1)
+        above = torch.lerp(photo[top, left].float(), photo[top, right].float(), across)
+        below = torch.lerp(photo[bottom, left].float(), photo[bottom, right].float(), across)
+        return torch.lerp(above, below, down) / 255
+
+    def _photo(self, view: int) -> UInt8[ndarray, "height width 3"]:
+        """A decoded photo; those that were asked for last are kept."""
+        if view in self._kept:
+            self._kept.move_to_end(view)
+            return self._kept[view]
+        photo = np.ascontiguousarray(self.dataset.get_numpy_image(view)[..., :3])
+        self._kept[view] = photo
+        self._kept_bytes += photo.nbytes
+        while self._kept_bytes > KEPT_BYTES and len(self._kept) > 1:
+            self._kept_bytes -= self._kept.popitem(last=False)[1].nbytes
+        return photo
+
+    def _find_gains(self) -> Float[Tensor, "views 3"]:
+        """Logarithms of factors, channel by channel, that bring the photos' exposures together: they make what several
+        photos see as alike as they can, and change the whole as little as they can."""
+        cells, colors = self._shared_places()
+        gains = torch.zeros(len(self.projector), 3)
+        for _ in range(GAIN_ROUNDS):
+            sums, counts = torch.zeros(GAIN_PLACES, 3), torch.zeros(GAIN_PLACES, 1)
+            for view, (index, logs) in enumerate(zip(cells, colors)):
+                sums[index] += logs + gains[view]
+                counts[index] += 1
+            means = sums / counts.clamp(min=1)
+            for view, (index, logs) in enumerate(zip(cells, colors)):
+                several = counts[index, 0] > 1
+                if several.any():
+                    gains[view] = (means[index] - logs)[several].median(dim=0).values
+            gains -= gains.mean(dim=0)
+        return gains.clamp(-MOST_GAIN, MOST_GAIN)
+
+    def _shared_places(self) -> tuple[list[Int[Tensor, "places"]], list[Float[Tensor, "places 3"]]]:
+        """Random places of the map that each photo sees, and the logarithms of their colors there."""
+        random = np.random.default_rng(0)
+        rows, columns = (
+            random.uniform(0, self.grid.rows, GAIN_PLACES),
+            random.uniform(0, self.grid.columns, GAIN_PLACES),
+        )
+        places = self.grid.positions(rows, columns)
+        points = np.column_stack([places, self.surface.at(places).numpy()])
+        in_scene = torch.from_numpy(self.grid.frame.to_scene(points))
+        cells, colors = [], []
+        with progress_bar("Comparing the photos' exposures", len(self.projector)) as tell:
+            for view in range(len(self.projector)):
+                index = (self._weigh_photo(view, in_scene, points) > 0).nonzero()[:, 0]
+                cells.append(index)
+                pixels = self.projector.project(view, in_scene[index]).pixels
+                colors.append((self._sample(view, pixels) + DARK).log())
+                tell(view + 1)
+        return cells, colors
