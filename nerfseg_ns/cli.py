@@ -15,6 +15,7 @@ from nerfseg_ns.check.config import CheckConfig
 from nerfseg_ns.compare.config import CompareConfig
 from nerfseg_ns.demo.config import DemoConfig
 from nerfseg_ns.errors import UserError
+from nerfseg_ns.maps.config import MapConfig
 from nerfseg_ns.photos.config import PhotosConfig
 from nerfseg_ns.segment.config import SegmentConfig
 from nerfseg_ns.town.config import TownConfig
@@ -108,6 +109,24 @@ def segment(
     run_segment(scene, config)
 
 
+def map_scene(config: Annotated[MapConfig, tyro.conf.arg(name="")]) -> None:
+    """Write the map of a trained run's scene: labels, orthophoto and surface as GeoTIFFs, polygons and areas.
+
+    Leaves one folder: labels.tif, confidence.tif, ortho.tif (the photos' own pixels), dsm.tif, seen.tif (by how many
+    photos), classes.gpkg and areas.csv. Needs rasterio and pyogrio: pip install 'nerfseg[maps]'.
+
+    Args:
+        config: Of which run, and how.
+    """
+    config.check()
+    from nerfseg_ns.console.warning_filters import filter_warnings
+
+    filter_warnings()  # the next import brings nerfstudio
+    from nerfseg_ns.maps.run import run_map
+
+    run_map(config)
+
+
 def bench(config: Annotated[BenchConfig, tyro.conf.arg(name="")]) -> None:
     """Measure the methods on this machine: steps, label map, start-up, memory, growth, and mIoU over time.
 
@@ -174,6 +193,7 @@ def main() -> None:
                 "photos": photos,
                 "check": check,
                 "segment": segment,
+                "map": map_scene,
                 "bench": bench,
                 "compare": compare,
                 "augment": augment,

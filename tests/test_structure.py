@@ -16,7 +16,7 @@ except ModuleNotFoundError:  # Python 3.10; pytest brings it
 ROOT = Path(__file__).parents[1]
 PACKAGE = "nerfseg_ns"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-COMMANDS = {"augment", "bench", "check", "compare", "demo", "photos", "segment"}
+COMMANDS = {"augment", "bench", "check", "compare", "demo", "maps", "photos", "segment"}
 DISTRIBUTIONS = {"cv2": "opencv-python-headless", "PIL": "pillow", "skimage": "scikit-image", "yaml": "pyyaml"}
 """By the name that is imported, where the two differ."""
 
@@ -101,7 +101,7 @@ def test_every_folder_is_installed():
 def test_what_is_imported_is_declared():
     """By the package itself: that another package brings it today is no promise."""
     extras = PROJECT["project"]["optional-dependencies"]
-    lines = PROJECT["project"]["dependencies"] + extras["sfm"] + extras["compare"]
+    lines = PROJECT["project"]["dependencies"] + extras["sfm"] + extras["compare"] + extras["maps"]
     declared = {re.split(r"[\[<>=~!; ]", line)[0].lower().replace("_", "-") for line in lines}
     used = {name.split(".")[0] for path in modules().values() for name in imports(path)}
     used -= {PACKAGE, *sys.stdlib_module_names}

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Points = Float64[np.ndarray, "points 3"]
 
 GEODETIC = "EPSG:4326"
+PATCH = 100.0
+"""Side of the square, in units of a map, whose area on the earth tells the map's scale there."""
 LOCAL_CRS = 'LOCAL_CS["the scene\'s own axes, not georeferenced",UNIT["{unit}",1.0000001]]'
 """A unit of exactly 1 is written into GeoTIFFs as metres, whatever its name (GDAL 3.10.3); any other as unknown."""
 
@@ -108,10 +110,12 @@ class GeoMapFrame(MapFrame):
         return self.georeference.from_local(self.georeference.frame.from_geodetic(places))
 
     def areal_scale(self, x: float, y: float) -> float:
-        from pyproj import Proj
+        from pyproj import Geod
 
-        longitude, latitude = self._to_map.transform(x, y, direction="INVERSE")
-        return float(Proj(self._crs).get_factors(longitude, latitude).areal_scale)
+        corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * PATCH + [x, y]
+        longitudes, latitudes = self._to_map.transform(corners[:, 0], corners[:, 1], direction="INVERSE")
+        area, _ = Geod(ellps="WGS84").polygon_area_perimeter(longitudes, latitudes)
+        return PATCH**2 / abs(float(area))
 
 
 @dataclass

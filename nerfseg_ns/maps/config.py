@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
 from nerfseg_ns.errors import ErrorCollector, UserError
+
+LIBRARIES = ("rasterio", "pyogrio", "shapely")
 
 
 @dataclass
@@ -35,6 +38,14 @@ class MapConfig:
             UserError: one makes no sense.
         """
         problems = ErrorCollector()
+        missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+        if missing:
+            problems.add(
+                UserError(
+                    f"nerfseg map needs {' and '.join(missing)}: pip install 'nerfseg[maps]' (or, from source, -e "
+                    "'.[maps]')."
+                )
+            )
         if not self.load_config.is_file():
             problems.add(UserError(f"There is no file {self.load_config}. Name the config.yml of a trained run."))
         if self.resolution is not None and not self.resolution > 0:

@@ -29,6 +29,7 @@ from nerfseg_ns.maps.polygons import find_polygons, write_polygons
 from nerfseg_ns.maps.rasters import NO_HEIGHT, NOT_LABELLED, RasterWriter, write_class_names, write_grey_style
 from nerfseg_ns.maps.surface import HeightRaster
 from nerfseg_ns.pipeline import NerfSegPipeline
+from nerfseg_ns.runs.load import load_run
 
 LOOKS = 24
 """Rays of a photo, along its longer side, that find where the scene is."""
@@ -50,8 +51,6 @@ def run_map(config: MapConfig) -> Path:
     Raises:
         UserError: options or run are not usable.
     """
-    from nerfseg_ns.runs.load import load_run
-
     config.check()
     pipeline = load_run(config.load_config)
     output = config.output_dir.expanduser().resolve()
@@ -96,8 +95,7 @@ def plan_grid(pipeline: NerfSegPipeline, config: MapConfig) -> MapGrid:
     frame = make_frame(pipeline, config.crs)
     cameras = pipeline.datamanager.train_dataset.cameras
     surface = frame.from_scene(_looked_at(pipeline).numpy())
-    low, high = np.quantile(surface, [TRIMMED, 1 - TRIMMED], axis=0)
-    surface = surface[((surface >= low) & (surface <= high)).all(axis=1)]
+    surface = without_strays(surface)
     origins = frame.from_scene(cameras.camera_to_worlds[:, :, 3].cpu().numpy())
     height = float(np.median(origins[:, 2]) - np.median(surface[:, 2]))
     if height <= 0:
@@ -133,6 +131,14 @@ def _looked_at(pipeline: NerfSegPipeline) -> Float64[ndarray, "points 3"]:
         ends = level.accumulation[:, 0] > 0.5
         points.append((rays.origins + rays.directions * level.depth)[ends].cpu().double())
     return torch.cat(points)
+
+
+def without_strays(points: Float64[ndarray, "points 3"]) -> Float64[ndarray, "points 3"]:
+    """Points but for the few that lie farther off than the rest: where photos see the horizon, rays end anywhere."""
+    low, inner_low, inner_high, high = np.quantile(points, [TRIMMED, 0.1, 0.9, 1 - TRIMMED], axis=0)
+    reach = inner_high - inner_low
+    low, high = np.maximum(low, inner_low - reach), np.minimum(high, inner_high + reach)
+    return points[((points >= low) & (points <= high)).all(axis=1)]
 
 
 def _round(distance: float) -> float:

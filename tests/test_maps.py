@@ -1,0 +1,305 @@
+"""`nerfseg map`: where pixels are, what is seen from where, and the files, read back."""
+
+from __future__ import annotations
+
+import csv
+import json
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import pyogrio
+import pytest
+import rasterio
+import shapely
+import torch
+from nerfstudio.cameras.cameras import Cameras, CameraType
+from PIL import Image
+
+from nerfseg_ns.dataparsers.google_earth import GoogleEarthDataParserConfig
+from nerfseg_ns.errors import UserError
+from nerfseg_ns.geo.georeference import Georeference
+from nerfseg_ns.geo.local_frame import LocalFrame
+from nerfseg_ns.geo.map_frame import GeoMapFrame, LocalMapFrame
+from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
+from nerfseg_ns.maps.areas import AreaCounter
+from nerfseg_ns.maps.config import MapConfig
+from nerfseg_ns.maps.grid import MapGrid, Tile
+from nerfseg_ns.maps.polygons import find_polygons, write_polygons
+from nerfseg_ns.maps.projection import Projector
+from nerfseg_ns.maps.rasters import RasterWriter, write_class_names
+from nerfseg_ns.maps.run import run_map
+from nerfseg_ns.maps.surface import HeightRaster
+from nerfseg_ns.town.config import TownConfig
+from nerfseg_ns.town.make import make_town
+
+TABLE = ClassTable(("Road & path", "Tree", "Roof"), ((128, 64, 128), (10, 100, 20), (200, 30, 30)))
+FRAME = LocalFrame(27.9, -82.4, 12.0)
+TURN = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+
+
+def georeference(scale: float = 0.01) -> Georeference:
+    return Georeference(FRAME, np.column_stack([TURN, [3.0, -2.0, 5.0]]), scale)
+
+
+def grid_of(rows: int = 40, columns: int = 60, resolution: float = 0.5, frame=None) -> MapGrid:
+    frame = frame or LocalMapFrame(np.eye(3), 1.0)
+    return MapGrid(frame, 10.0, 30.0, resolution, rows, columns, ceiling=50.0, floor=-10.0)
+
+
+# where places are
+
+
+@pytest.mark.parametrize("kind", [CameraType.PERSPECTIVE, CameraType.FISHEYE])
+def test_points_on_rays_are_found_in_their_pixels(kind):
+    generator = torch.Generator().manual_seed(3)
+    pose = torch.linalg.qr(torch.rand(3, 3, generator=generator))[0]
+    pose = pose * pose.det().sign()  # a rotation
+    camera_to_world = torch.cat([pose, torch.tensor([[1.0], [-2.0], [0.5]])], dim=1)[None]
+    distortion = torch.tensor([[0.08, -0.02, 0.004, 0.0, 0.002, -0.001]])
+    if kind is CameraType.FISHEYE:
+        distortion[:, 4:] = 0
+    cameras = Cameras(camera_to_world, 300.0, 310.0, 151.0, 98.0, 300, 200, distortion, kind)
+    coords = torch.rand(500, 2, generator=generator) * torch.tensor([200.0, 300.0])
+    rays = cameras.generate_rays(torch.zeros(500, 1, dtype=torch.long), coords=coords)
+    points = rays.origins + rays.directions * (1 + 5 * torch.rand(500, 1, generator=generator))
+    found = Projector(cameras).project(0, points)
+    assert found.inside.all()
+    torch.testing.assert_close(found.pixels, coords.flip(-1), atol=0.02, rtol=0)
+    behind = Projector(cameras).project(0, rays.origins - rays.directions)
+    assert not behind.inside.any()
+
+
+def test_map_coordinates_are_those_of_the_utm_zone():
+    frame = GeoMapFrame(georeference())
+    assert rasterio.crs.CRS.from_wkt(frame.crs).to_epsg() == 32617 and frame.is_georeferenced and frame.unit == "metre"
+    points = np.random.default_rng(0).uniform(-1, 1, (50, 3))
+    places = frame.from_scene(points)
+    np.testing.assert_allclose(frame.to_scene(places), points, atol=1e-6)
+    latitude, longitude, altitude = georeference().to_geodetic(points).T
+    xs, ys = rasterio.warp.transform("EPSG:4326", "EPSG:32617", longitude, latitude)
+    np.testing.assert_allclose(places, np.column_stack([xs, ys, altitude]), atol=1e-3)
+
+
+def test_areas_are_those_on_the_ground_whatever_the_projection():
+    """A web map's square metres are larger than the ground's by the square of its scale."""
+    utm, web = (GeoMapFrame(georeference(), code) for code in (None, "EPSG:3857"))
+    corner = np.array([[0.0, 0.0, 0.0], [0.5, 0.0, 0.0], [0.5, 0.4, 0.0], [0.0, 0.4, 0.0]])
+    true = 50 * 40  # metres, at a hundredth
+    for frame in (utm, web):
+        places = frame.from_scene(corner)
+        area = shapely.Polygon(places[:, :2]).area / frame.areal_scale(*places[0, :2])
+        assert area == pytest.approx(true, rel=2e-3)
+    assert web.areal_scale(*web.from_scene(corner)[0, :2]) == pytest.approx(1 / np.cos(np.radians(27.9)) ** 2, rel=0.01)
+
+
+@pytest.mark.parametrize("code, message", [("EPSG:4326", "axes are not lengths"), ("EPSG:1", "no coordinate system")])
+def test_coordinate_systems_that_cannot_be_used(code, message):
+    with pytest.raises(UserError, match=message):
+        GeoMapFrame(georeference(), code)
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_rays_fall_through_the_middles_of_the_pixels(step):
+    frame = GeoMapFrame(georeference())
+    places = frame.from_scene(np.array([[0.0, 0.0, 0.0], [0.4, 0.3, 0.0]]))
+    grid = MapGrid.around(frame, places, 0.5, ceiling=float(places[:, 2].max()) + 80)
+    tile = Tile(6, 9, min(30, grid.rows - 6), min(24, grid.columns - 9))
+    bundle, falls = grid.rays(tile, step)
+    rows, columns = grid.lattice(tile, step)
+    ends = bundle.origins + bundle.directions * (20 / falls)[..., None]
+    found = frame.from_scene(ends.reshape(-1, 3).numpy()).reshape(*falls.shape, 3)
+    for r, c in ((0, 0), (3, 5), (falls.shape[0] - 1, falls.shape[1] - 1)):
+        x, y = grid.left + 0.5 * float(columns[c]), grid.top - 0.5 * float(rows[r])
+        np.testing.assert_allclose(found[r, c], [x, y, grid.ceiling - 20], atol=0.02)
+    heights = torch.full(falls.shape, grid.ceiling - 20)
+    torch.testing.assert_close(grid.scene_points(tile, step, heights).float(), ends, atol=1e-4, rtol=0)
+
+
+def test_tiles_cover_the_map_once():
+    grid, count = grid_of(50, 33), 0
+    covered = np.zeros((50, 33), int)
+    for tile in grid.tiles(16):
+        covered[tile.slices] += 1
+        wide = tile.widened(5, grid)
+        values = np.arange(50 * 33).reshape(50, 33)
+        assert np.array_equal(values[wide.slices][tile.within(wide)], values[tile.slices])
+        count += 1
+    assert (covered == 1).all() and count == grid.count_tiles(16)
+
+
+class Wall:
+    """A flat ground with a wall of 20 units along x = 25."""
+
+    def __init__(self, grid: MapGrid) -> None:
+        self.grid, self.step, self.greatest = grid, 1, 20.0
+        x = grid.left + (torch.arange(grid.columns) + 0.5) * grid.resolution
+        self.heights = torch.where((x - 25).abs() < 1.2, 20.0, 0.0).expand(grid.rows, -1).contiguous()
+
+    at, sees = HeightRaster.at, HeightRaster.sees
+
+
+def test_what_stands_between_hides():
+    """Against a slow march from each place to the camera."""
+    grid = grid_of()
+    wall = Wall(grid)
+    camera = np.array([12.0, 20.0, 45.0])
+    x, y = np.meshgrid(np.arange(10.5, 40, 1.0), np.arange(11.0, 29, 2.0))
+    points = np.column_stack([x.ravel(), y.ravel(), wall.at(np.column_stack([x.ravel(), y.ravel()])).numpy()])
+    seen = wall.sees(camera, points).numpy()
+    for point, found in zip(points, seen):
+        if abs(point[0] - 25) < 2.5:
+            continue  # on the wall and at its foot, where a raster's border decides
+        way = point + np.linspace(0.01, 1, 2000)[:, None] * (camera - point)
+        hidden = (wall.at(way[:, :2]).numpy() > way[:, 2] + 0.45).any()
+        margin = np.abs(wall.at(way[:, :2]).numpy() - way[:, 2]).min()
+        assert found == (not hidden) or margin < 1.5, point
+    assert 0.1 < seen.mean() < 0.95
+
+
+# files
+
+
+@pytest.fixture
+def label_raster() -> tuple[np.ndarray, np.ndarray]:
+    """Labels with a hole, specks, and a corner that nobody sees, and their confidence."""
+    labels = np.zeros((40, 60), np.uint8)
+    labels[:, 30:] = 1
+    labels[10:20, 5:15] = 2
+    labels[13:16, 8:11] = 0
+    labels[30, 40] = labels[31, 41] = 2
+    labels[:6, 50:] = IGNORE_INDEX
+    confidence = np.where(labels == 2, 128, 255).astype(np.uint8)
+    confidence[labels == IGNORE_INDEX] = 0
+    return labels, confidence
+
+
+def test_a_class_raster_keeps_its_classes_in_overviews(label_raster, tmp_path):
+    labels = np.kron(label_raster[0], np.ones((30, 30), np.uint8))
+    grid = grid_of(*labels.shape)
+    colors = dict(enumerate(TABLE.colors)) | {IGNORE_INDEX: (0, 0, 0)}
+    path = RasterWriter(tmp_path, grid, {"UNIT": "m"}).write(
+        "labels", labels, "MODE", nodata=IGNORE_INDEX, colors=colors
+    )
+    write_class_names(path, TABLE)
+    with rasterio.open(path) as file:
+        assert np.array_equal(file.read(1), labels) and file.nodata == IGNORE_INDEX and file.tags()["UNIT"] == "m"
+        assert [file.colormap(1)[index][:3] for index in range(3)] == list(TABLE.colors)
+        assert (file.transform.c, file.transform.f, file.transform.a) == (10.0, 30.0, 0.5)
+        assert file.overviews(1) and "metre" not in file.crs.to_wkt()  # whose unit nobody knows
+        small = file.read(1, out_shape=(labels.shape[0] // 4, labels.shape[1] // 4))
+        assert set(np.unique(small)) == set(np.unique(labels))
+    with Image.open(path) as picture:  # as a picture it is in the classes' colors
+        assert picture.getpixel((0, 0)) == 0 and tuple(picture.getpalette()[3:6]) == TABLE.colors[1]
+    names = ElementTree.parse(f"{path}.aux.xml").iter("Category")
+    assert [name.text for name in names] == list(TABLE.names)
+    style = ElementTree.fromstring((tmp_path / "labels.qml").read_text().split("\n", 1)[1])
+    entries = {int(e.get("value")): (e.get("label"), e.get("color")) for e in style.iter("paletteEntry")}
+    assert entries[0] == ("Road & path", "#804080") and len(entries) == 3
+    assert {p.name for p in tmp_path.iterdir()} == {"labels.tif", "labels.tif.aux.xml", "labels.qml"}
+
+
+def test_polygons_share_their_borders_and_lose_specks(label_raster, tmp_path):
+    labels, confidence = label_raster
+    grid = grid_of(frame=GeoMapFrame(georeference()))
+    polygons = find_polygons(labels, confidence, grid, least_pixels=4)
+    write_polygons(tmp_path / "classes.gpkg", polygons, TABLE, grid)
+    meta, _, geometry, fields = pyogrio.raw.read(tmp_path / "classes.gpkg")
+    assert meta["crs"] == "EPSG:32617" and list(meta["fields"]) == ["class", "class_index", "area", "confidence"]
+    found = shapely.from_wkb(geometry)
+    assert shapely.is_valid(found).all() and len(found) == 4  # road, its island in the roof, tree, roof
+    known = (labels != IGNORE_INDEX).sum() * 0.25
+    assert shapely.area(found).sum() == pytest.approx(known) == pytest.approx(shapely.union_all(found).area)
+    by_class = {name: [] for name in TABLE.names}
+    for name, area, sure in zip(fields[0], fields[2], fields[3]):
+        by_class[name].append((area, sure))
+    assert by_class["Roof"] == [pytest.approx((91 * 0.25 / grid.frame.areal_scale(10, 30), 128 / 255), rel=1e-6)]
+    every = find_polygons(labels, confidence, grid, least_pixels=0)
+    assert len(every.shapes) == 6  # two specks that touch at a corner are two
+
+
+def test_areas_and_how_sure_they_are(tmp_path):
+    probabilities = torch.tensor([[[0.95, 0.05, 0.0], [0.6, 0.4, 0.0]], [[0.2, 0.8, 0.0], [0.0, 0.0, 1.0]]])
+    counter = AreaCounter(3)
+    counter.add(probabilities, torch.tensor([[True, True], [True, False]]))
+    counter.write(tmp_path / "areas.csv", TABLE, 0.25, "m2")
+    with (tmp_path / "areas.csv").open() as file:
+        rows = {row["class"]: row for row in csv.DictReader(file)}
+    assert (rows["Road & path"]["area_m2"], rows["Tree"]["area_m2"], rows["Roof"]["area_m2"]) == ("0.5", "0.25", "0")
+    assert (rows["Road & path"]["least_m2"], rows["Road & path"]["most_m2"]) == ("0.25", "0.75")
+    assert rows["Road & path"]["mean_confidence"] == "0.775" and rows["Roof"]["mean_confidence"] == ""
+    assert rows["Tree"]["share"] == "0.33333"
+
+
+# whole maps
+
+
+def read(path: Path) -> np.ndarray:
+    with rasterio.open(path) as file:
+        return file.read().squeeze()
+
+
+@pytest.mark.slow
+def test_the_map_of_a_run_that_is_nowhere(ns, fast_run, small_town, tmp_path):
+    """A real command; its colors are those of the town's photos, its labels the run's."""
+    out = tmp_path / "map"
+    told = ns("nerfseg", "map", "--load-config", fast_run, "--output-dir", out)
+    assert "not georeferenced" in told and "A map of" in told
+    wanted = {"labels", "confidence", "ortho", "dsm", "seen"}
+    assert {path.stem for path in out.glob("*.tif")} == wanted and not list(out.glob(".*"))
+    layers = {name: read(out / f"{name}.tif") for name in wanted}
+    shape = layers["labels"].shape
+    assert layers["ortho"].shape == (3, *shape) and all(layers[n].shape == shape for n in wanted - {"ortho"})
+    seen = layers["seen"] > 0
+    assert seen.mean() > 0.3 and ((layers["labels"] != IGNORE_INDEX) == seen).all()
+    assert ((layers["confidence"] > 0) == seen).all() and ((layers["dsm"] > -9999) == seen).all()
+    photos = [np.asarray(Image.open(p).convert("RGB")) for p in sorted((small_town / "train/rgb").glob("*.png"))]
+    several = layers["seen"] >= 3
+    assert np.abs(layers["ortho"][:, several].mean(axis=1) - np.mean(photos, axis=(0, 1, 2))).max() < 45
+    with (out / "areas.csv").open() as file:
+        shares = [float(row["share"]) for row in csv.DictReader(file)]
+    assert sum(shares) == pytest.approx(1, abs=1e-3)
+    area = pyogrio.raw.read(out / "classes.gpkg")[3][2].sum()
+    side = rasterio.open(out / "dsm.tif").transform.a
+    assert area == pytest.approx(seen.sum() * side**2, rel=1e-6)
+
+
+@pytest.mark.slow
+def test_the_map_of_a_scene_on_the_earth(make_trainer, step_trainer, tmp_path):
+    place = dict(latitude=47.05, longitude=8.3, altitude=440.0)
+    options = dict(image_size=48, train_views=16, validation_views=3, test_views=4, labelled_views=4)
+    scene = make_town(TownConfig(seed=0, layout="earth-studio", **place, **options), tmp_path / "town")
+    trainer = make_trainer(scene, 120, 30, dataparser=GoogleEarthDataParserConfig())
+    step_trainer(trainer, range(150))
+    trainer.save_checkpoint(149)
+    trainer.config.save_config()
+    config = MapConfig(trainer.base_dir / "config.yml", tmp_path / "map", resolution=2.0)
+    run_map(config)
+    with rasterio.open(tmp_path / "map" / "labels.tif") as file:
+        assert file.crs.to_epsg() == 32632 and file.transform.a == 2.0
+        west, south, east, north = rasterio.warp.transform_bounds(file.crs, "EPSG:4326", *file.bounds)
+        assert west < 8.3 < east and south < 47.05 < north and file.width * 2 < 1500
+    heights = read(tmp_path / "map" / "dsm.tif")
+    assert abs(np.median(heights[heights > -9999]) - 440) < 25
+    with rasterio.open(tmp_path / "map" / "dsm.tif") as file:
+        assert "sphere" in file.tags()["HEIGHTS"]
+    run_map(MapConfig(trainer.base_dir / "config.yml", tmp_path / "swiss", resolution=4.0, crs="EPSG:2056"))
+    with rasterio.open(tmp_path / "swiss" / "labels.tif") as file:
+        assert file.crs.to_epsg() == 2056 and 2.6e6 < file.bounds.left < 2.7e6
+
+
+@pytest.mark.slow
+def test_options_that_make_no_sense(fast_run, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for change, message in (
+        ({"resolution": 0.0}, "must be above 0"),
+        ({"min_area": -1.0}, "at least 0"),
+        ({"output_dir": tmp_path / "file"}, "is a file"),
+        ({"load_config": tmp_path / "none.yml"}, "There is no file"),
+        ({"crs": "EPSG:32617"}, "needs a scene that knows where it is"),
+        ({"resolution": 1e-7}, "larger than --max-pixels"),
+    ):
+        options = {"load_config": fast_run, "output_dir": tmp_path / "map", **change}
+        with pytest.raises(UserError, match=message):
+            run_map(MapConfig(**options))
+    assert not (tmp_path / "map").exists() and json.dumps((tmp_path / "file").read_text()) == '"mine"'
