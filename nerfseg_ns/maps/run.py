@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from jaxtyping import Float64
 from numpy import ndarray
 
 from nerfseg_ns.console.progress import say
+from nerfseg_ns.core.files import write_text
 from nerfseg_ns.core.indices import evenly_spaced_indices
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.geo.georeference import METADATA_KEY
@@ -60,8 +62,27 @@ def run_map(config: MapConfig) -> Path:
         table = pipeline.datamanager.train_dataset.label_maps.table
         write_layers(table, grid, layers, output)
         write_classes(table, grid, layers, areas, config.min_area, output)
+        write_text(output / "map.json", json.dumps(_facts(grid, config), indent=1) + "\n")
     say(f"labels.tif, confidence.tif, ortho.tif, dsm.tif, seen.tif, classes.gpkg and areas.csv are in {output}")
     return output
+
+
+def _facts(grid: MapGrid, config: MapConfig) -> dict[str, object]:
+    """What a program that reads the map may want to know of it."""
+    corners = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]) + [grid.left, grid.top, grid.floor]
+    origin, *axes = grid.frame.to_scene(corners)
+    return {
+        "run": str(config.load_config.resolve()),
+        "resolution": grid.resolution,
+        "unit": grid.frame.unit,
+        "georeferenced": grid.frame.is_georeferenced,
+        "heights": grid.frame.heights,
+        "crs": grid.frame.crs,
+        "anchor": corners[0].tolist(),
+        "anchor_in_run": origin.tolist(),
+        "axes_in_run": (np.array(axes) - origin).tolist(),
+        "note": "a place of the map in the coordinates of the run: anchor_in_run + (place - anchor) @ axes_in_run",
+    }
 
 
 def make_frame(pipeline: NerfSegPipeline, crs: str | None) -> MapFrame:

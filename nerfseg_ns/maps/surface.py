@@ -30,6 +30,8 @@ class RenderedTile:
 
     heights: Float[Tensor, "rows columns"]
     """In the map's unit."""
+    ends: Bool[Tensor, "rows columns"]
+    """Where rays end in the scene."""
     rgb: Float[Tensor, "rows columns 3"]
     features: Float[Tensor, "rows columns numbers"]
     """For the classifier, see `RayFeatures.pack`; none in stage 1."""
@@ -43,7 +45,7 @@ def render_heights(model: NerfSegModel, grid: MapGrid, tile: Tile, step: int) ->
         model.render(_part(bundle, start, model.rays_per_chunk).to(model.device))[-1].depth.cpu()
         for start in range(0, len(bundle), model.rays_per_chunk)
     ]
-    return grid.ceiling - torch.cat(depths).view(falls.shape) * falls
+    return (grid.ceiling - torch.cat(depths).view(falls.shape) * falls).clamp(min=grid.floor)
 
 
 @torch.no_grad()
@@ -52,7 +54,9 @@ def render_tile(model: NerfSegModel, grid: MapGrid, tile: Tile, step: int) -> Re
     bundle, falls = grid.rays(tile, step)
     with model.keeping_ray_features():
         outputs = model.get_loose_ray_outputs(bundle)
-    return RenderedTile(grid.ceiling - outputs["depth"][..., 0] * falls, outputs["rgb"], outputs[RAY_FEATURES])
+    heights = grid.ceiling - outputs["depth"][..., 0] * falls
+    ends = outputs["accumulation"][..., 0] > 0.5
+    return RenderedTile(heights.clamp(min=grid.floor), ends, outputs["rgb"], outputs[RAY_FEATURES])
 
 
 def _part(bundle: RayBundle, start: int, count: int) -> RayBundle:

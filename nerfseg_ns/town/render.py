@@ -17,6 +17,8 @@ from nerfseg_ns.town.textures import Noise, Surface, shade, shade_ground
 
 CHUNK = 1 << 18
 """Rays at a time; bounds the memory."""
+CEILING = 200.0
+"""Metres; above all that a town has."""
 SHADOW_OFFSET = 0.03
 """Metres from a surface at which its shadow rays start."""
 
@@ -78,13 +80,37 @@ class Renderer:
         color = color.reshape(size, supersampling, size, supersampling, 3).mean(axis=(1, 3))
         return View(np.round(255 * color.clip(0, 1)).astype(np.uint8), label, depth)
 
-    def _cast(self, origin: Float[ndarray, " 3"], directions: Points) -> _Hit:
+    def look_down(self, xs: Float[ndarray, "rows columns"], ys: Float[ndarray, "rows columns"], side: float) -> View:
+        """The town straight from above, each pixel seen along its own ray.
+
+        Args:
+            xs: of the pixels, metres.
+            ys: of the pixels.
+            side: of a pixel, for textures; metres.
+
+        Returns:
+            Colors, labels, and as `depth` the height of the surface in metres; minus infinity where there is none.
+        """
+        size = xs.shape
+        places = np.stack([xs.ravel(), ys.ravel(), np.full(xs.size, CEILING)], axis=-1)
+        down = np.broadcast_to(np.float32([0, 0, -1]), places.shape)
+        labels, heights, colors = [], [], []
+        for start in range(0, len(places), CHUNK):
+            origins, rays = places[start : start + CHUNK], np.ascontiguousarray(down[start : start + CHUNK])
+            hit = self._cast(origins, rays)
+            labels.append(self._labels(hit))
+            heights.append(CEILING - hit.distance)
+            colors.append(self._colors(origins, rays, side / CEILING))
+        rgb = np.round(255 * np.concatenate(colors).clip(0, 1)).astype(np.uint8)
+        return View(rgb.reshape(*size, 3), np.concatenate(labels).reshape(size), np.concatenate(heights).reshape(size))
+
+    def _cast(self, origin: Float[ndarray, "*rays 3"], directions: Points) -> _Hit:
         origins = np.broadcast_to(origin.astype(np.float32), directions.shape)
         found = self._scene.run(np.ascontiguousarray(origins), directions, output=1)
         face = found["primID"].astype(np.int64)
         distance = np.where(face >= 0, found["tfar"], np.float32(np.inf))
         seen = np.flatnonzero(face >= 0)
-        points = origin.astype(np.float32) + directions[seen] * distance[seen, None]
+        points = origins[seen] + directions[seen] * distance[seen, None]
         return _Hit(seen, face[seen], points, distance)
 
     def _labels(self, hit: _Hit) -> UInt8[ndarray, " rays"]:
@@ -99,7 +125,7 @@ class Renderer:
         label[ground] = GROUND_LABELS[self.town.ground.kind_at(hit.points[ground, 0], hit.points[ground, 1])]
         return label
 
-    def _colors(self, origin: Float[ndarray, " 3"], directions: Points, angle: float) -> Float[ndarray, "n 3"]:
+    def _colors(self, origin: Float[ndarray, "*rays 3"], directions: Points, angle: float) -> Float[ndarray, "n 3"]:
         """Display colors of rays; `angle` is the opening of one ray in radians."""
         colors = sky_color(directions, self.sun)
         hit = self._cast(origin, directions)
