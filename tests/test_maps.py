@@ -7,12 +7,14 @@ import json
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import laspy
 import numpy as np
 import pyogrio
 import pytest
 import rasterio
 import shapely
 import torch
+import trimesh
 from nerfstudio.cameras.cameras import Cameras, CameraType
 from PIL import Image
 
@@ -23,8 +25,11 @@ from nerfseg_ns.geo.local_frame import LocalFrame
 from nerfseg_ns.geo.map_frame import GeoMapFrame, LocalMapFrame
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.maps.areas import AreaCounter
+from nerfseg_ns.maps.cloud import CloudWriter
 from nerfseg_ns.maps.config import MapConfig
 from nerfseg_ns.maps.grid import MapGrid, Tile
+from nerfseg_ns.maps.las_classes import las_codes
+from nerfseg_ns.maps.layers import Layers
 from nerfseg_ns.maps.polygons import find_polygons, write_polygons
 from nerfseg_ns.maps.projection import Projector
 from nerfseg_ns.maps.rasters import RasterWriter, write_class_names
@@ -229,6 +234,54 @@ def test_areas_and_how_sure_they_are(tmp_path):
     assert (rows["Road & path"]["least_m2"], rows["Road & path"]["most_m2"]) == ("0.25", "0.75")
     assert rows["Road & path"]["mean_confidence"] == "0.775" and rows["Roof"]["mean_confidence"] == ""
     assert rows["Tree"]["share"] == "0.33333"
+
+
+def test_points_that_two_photos_saw(tmp_path):
+    """Read back by laspy and trimesh."""
+    grid = grid_of(frame=GeoMapFrame(georeference()))
+    layers = Layers(tmp_path, grid, 3, with_eye=False)
+    rows, columns = np.indices((40, 60))
+    layers.heights[:] = 10 + 0.01 * columns
+    layers.labels[:], layers.confidence[:], layers.seen[:] = columns // 20, 200, 3
+    layers.heights[10:14, 25:29], layers.heights[20:24, 25:29] = 16.0, 11.4
+    layers.seen[:, :5] = 1
+    layers.colors[:] = np.stack([rows, columns, rows + columns], axis=-1)
+    writer = CloudWriter(grid, layers, las_codes(TABLE), spacing=2)
+    count = writer.write_laz(tmp_path / "cloud.laz")
+    writer.write_ply(tmp_path / "cloud.ply", count)
+    cloud = laspy.read(tmp_path / "cloud.laz")
+    assert (cloud.header.version, cloud.header.point_format.id) == ("1.4", 7) and count == len(cloud.x) == 20 * 27
+    assert cloud.header.parse_crs().to_epsg() == 32617
+    x, y = np.asarray(cloud.x), np.asarray(cloud.y)
+    column, row = ((x - 10) / 0.5).astype(int), ((30 - y) / 0.5).astype(int)
+    assert (column >= 5).all() and (np.asarray(cloud.red) == 257 * row).all()
+    np.testing.assert_allclose(cloud.z, layers.heights[row, column], atol=1e-3)
+    np.testing.assert_allclose(cloud["confidence"], 200 / 255, atol=1e-6)
+    expected = np.select([column < 20, column >= 40], [11, 6], 3)
+    expected[(column >= 25) & (column < 29) & (row >= 10) & (row < 14)] = 5  # 6 m above the ground
+    expected[(column >= 25) & (column < 29) & (row >= 20) & (row < 24)] = 4
+    assert (np.asarray(cloud.classification) == expected).all()
+    points = trimesh.load(tmp_path / "cloud.ply")
+    np.testing.assert_allclose(np.asarray(points.vertices), cloud.xyz, atol=2e-3)
+    assert (np.asarray(points.colors)[:, 1] == column).all()
+
+
+def test_codes_of_classes(tmp_path):
+    assert las_codes(TABLE) == [11, "vegetation", 6]
+    other = ClassTable(("Buildings", "Court", "Swimming pool"), ((1, 0, 0), (0, 1, 0), (0, 0, 1)))
+    assert las_codes(other) == [6, 65, 9]
+    (tmp_path / "codes.json").write_text('{"Court": 200, "Buildings": "vegetation"}')
+    assert las_codes(other, tmp_path / "codes.json") == ["vegetation", 200, 9]
+    for text, message in (
+        ('{"Hedge": 5}', "no class of the run"),
+        ('{"Court": 300}', "expected 0 to 255"),
+        ('{"Court": true}', "expected 0 to 255"),
+        ("[1]", "no codes of classes"),
+        ("{", "Cannot read"),
+    ):
+        (tmp_path / "codes.json").write_text(text)
+        with pytest.raises(UserError, match=message):
+            las_codes(other, tmp_path / "codes.json")
 
 
 # whole maps

@@ -9,7 +9,7 @@ from typing import Optional
 
 from nerfseg_ns.errors import ErrorCollector, UserError
 
-LIBRARIES = ("rasterio", "pyogrio", "shapely")
+LIBRARIES = ("rasterio", "pyogrio", "shapely", "laspy", "lazrs")
 
 
 @dataclass
@@ -28,6 +28,11 @@ class MapConfig:
     min_area: Optional[float] = None
     """Polygons smaller than this, in square metres (square units), go to their neighbours; labels.tif keeps them. One
     square metre, or 16 pixels of a map that is not georeferenced, unless given."""
+    cloud_spacing: int = 2
+    """Pixels from point to point of the cloud; 0 leaves the cloud out."""
+    las_classes: Optional[Path] = None
+    """JSON with codes of the classes in cloud.laz, as {"Roof": 6, "Reed": "vegetation", "Court": 70}. By their names
+    unless given: ground 2, vegetation 3 to 5 by height, building 6, water 9, road 11, bridge 17, others from 64 on."""
     max_pixels: int = 400_000_000
     """A map of more pixels is refused: a mistyped resolution fills a disk."""
 
@@ -52,6 +57,8 @@ class MapConfig:
             problems.add(UserError(f"--resolution is {self.resolution}; it must be above 0."))
         if self.min_area is not None and self.min_area < 0:
             problems.add(UserError(f"--min-area is {self.min_area}; it must be at least 0."))
+        if self.cloud_spacing < 0:
+            problems.add(UserError(f"--cloud-spacing is {self.cloud_spacing}; it must be at least 0."))
         if self.output_dir.exists() and not self.output_dir.is_dir():
             problems.add(UserError(f"{self.output_dir} is a file; give another --output-dir."))
         problems.raise_found()

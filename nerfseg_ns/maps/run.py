@@ -22,9 +22,11 @@ from nerfseg_ns.geo.georeference import METADATA_KEY
 from nerfseg_ns.geo.map_frame import GeoMapFrame, LocalMapFrame, MapFrame
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.maps.areas import AreaCounter
+from nerfseg_ns.maps.cloud import CloudWriter
 from nerfseg_ns.maps.config import MapConfig
 from nerfseg_ns.maps.grid import MapGrid
 from nerfseg_ns.maps.labelling import label_tiles, look_at_map, map_tiles
+from nerfseg_ns.maps.las_classes import Code, las_codes
 from nerfseg_ns.maps.layers import Layers
 from nerfseg_ns.maps.mosaic import PhotoMosaic
 from nerfseg_ns.maps.polygons import find_polygons, write_polygons
@@ -56,10 +58,12 @@ def run_map(config: MapConfig) -> Path:
     config.check()
     pipeline = load_run(config.load_config)
     output = config.output_dir.expanduser().resolve()
+    table = pipeline.datamanager.train_dataset.label_maps.table
+    codes = las_codes(table, config.las_classes)
     grid = plan_grid(pipeline, config)
     with workplace(output) as place:
         layers, areas = make_layers(pipeline, grid, place)
-        table = pipeline.datamanager.train_dataset.label_maps.table
+        write_cloud(grid, layers, codes, config.cloud_spacing, output)
         write_layers(table, grid, layers, output)
         write_classes(table, grid, layers, areas, config.min_area, output)
         write_text(output / "map.json", json.dumps(_facts(grid, config), indent=1) + "\n")
@@ -213,6 +217,17 @@ def ray_step(pipeline: NerfSegPipeline, grid: MapGrid) -> int:
     per_unit = georeference.metres_per_unit if georeference is not None else 1 / float(outputs.dataparser_scale)
     cell = 2 * float(geometry.frame.half_size[:2].max()) / max(geometry.config.resolutions) * per_unit
     return max(1, min(8, int(cell / 2 / grid.resolution)))
+
+
+def write_cloud(grid: MapGrid, layers: Layers, codes: list[Code], spacing: int, output: Path) -> None:
+    """The map as points, if they are wanted. Before the heights of places that nobody sees are lost: the ground goes on
+    under them."""
+    if spacing == 0:
+        return
+    writer = CloudWriter(grid, layers, codes, spacing)
+    count = writer.write_laz(output / "cloud.laz")
+    writer.write_ply(output / "cloud.ply", count)
+    say(f"cloud.laz and cloud.ply have {count:,} points.")
 
 
 def write_classes(
