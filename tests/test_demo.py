@@ -166,7 +166,7 @@ def test_other_options_need_another_folder_or_overwrite(demo, tmp_path):
     root = shutil.copytree(demo[0].root, tmp_path / "copy")
     (root / "notes.txt").write_text("mine")
     before = files_below(root)
-    with pytest.raises(UserError, match="frames 6 there, 7 wanted.*--overwrite"):
+    with pytest.raises(UserError, match="frames was 6, is now 7.*--overwrite"):
         DemoFolder(root).prepare(config_of(root, frames=7))
     assert files_below(root) == before
     assert DemoFolder(root).prepare(config_of(root, frames=7, overwrite=True))

@@ -191,7 +191,7 @@ def test_photos_that_cannot_be_mapped_are_told(scene, monkeypatch):
 
 def test_what_the_eye_is_worth_is_told():
     assert "little" in what_skill_means(0.5, True) and "little" not in what_skill_means(0.9, True)
-    assert "could not be tried" in what_skill_means(1.0, False)
+    assert "could not be measured" in what_skill_means(1.0, False)
 
 
 def test_classes_of_a_built_in_palette(scene):
