@@ -22,6 +22,8 @@ from nerfseg_ns.maps.grid import Tile
 from nerfseg_ns.maps.projection import Projector
 from nerfseg_ns.maps.surface import HeightRaster
 
+STEP = 4
+"""Pixels of the map from place to place at which photos are weighed."""
 SHARPNESS = 8.0
 """Power that weights are taken to before they are normalised: few places mix photos."""
 LEAST_WEIGHT = 0.02
@@ -88,7 +90,7 @@ class PhotoMosaic:
         self, tile: Tile
     ) -> tuple[list[int], Float[Tensor, "views rows columns"], Float[Tensor, "rows columns"]]:
         """Photos of which a tile is made, how much each of them counts at each coarse place, and how many see it."""
-        rows, columns = self.grid.lattice(tile, self.surface.step)
+        rows, columns = self.grid.lattice(tile, max(STEP, self.surface.step))
         mesh = np.meshgrid(rows.numpy(), columns.numpy(), indexing="ij")
         places = self.grid.positions(*(axis.ravel() for axis in mesh))
         heights = self.surface.at(places)

@@ -216,7 +216,7 @@ def ray_step(pipeline: NerfSegPipeline, grid: MapGrid) -> int:
     georeference = outputs.metadata.get(METADATA_KEY)
     per_unit = georeference.metres_per_unit if georeference is not None else 1 / float(outputs.dataparser_scale)
     cell = 2 * float(geometry.frame.half_size[:2].max()) / max(geometry.config.resolutions) * per_unit
-    return max(1, min(8, int(cell / 2 / grid.resolution)))
+    return max(1, min(8, round(cell / 2 / grid.resolution)))
 
 
 def write_cloud(grid: MapGrid, layers: Layers, codes: list[Code], spacing: int, output: Path) -> None:
