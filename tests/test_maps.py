@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import laspy
 import numpy as np
 import pyogrio
+import pyproj
 import pytest
 import rasterio
 import shapely
@@ -27,6 +29,7 @@ from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.maps.areas import AreaCounter
 from nerfseg_ns.maps.cloud import CloudWriter
 from nerfseg_ns.maps.config import MapConfig
+from nerfseg_ns.maps.existing_cloud import CloudClassifier
 from nerfseg_ns.maps.grid import MapGrid, Tile
 from nerfseg_ns.maps.las_classes import las_codes
 from nerfseg_ns.maps.layers import Layers
@@ -264,6 +267,73 @@ def test_points_that_two_photos_saw(tmp_path):
     points = trimesh.load(tmp_path / "cloud.ply")
     np.testing.assert_allclose(np.asarray(points.vertices), cloud.xyz, atol=2e-3)
     assert (np.asarray(points.colors)[:, 1] == column).all()
+
+
+@pytest.fixture
+def small_map(tmp_path) -> tuple[MapGrid, Layers, CloudWriter]:
+    """Road, tree and roof side by side, 10 m high, the tree 6 m higher; the first columns are not seen."""
+    grid = grid_of(frame=GeoMapFrame(georeference()))
+    place = grid.frame.from_scene(np.zeros((1, 3)))[0]
+    grid = replace(grid, left=float(place[0]), top=float(place[1]), ceiling=60.0)
+    layers = Layers(tmp_path, grid, 3, with_eye=False)
+    layers.labels[:] = np.indices((40, 60))[1] // 20
+    layers.heights[:] = np.where(layers.labels == 1, 16.0, 10.0)
+    layers.seen[:], layers.seen[:, :5] = 3, 0
+    return grid, layers, CloudWriter(grid, layers, [11, "vegetation", 70], spacing=2)
+
+
+@pytest.mark.parametrize("system, rise", [(None, 0.0), ("EPSG:32617", 0.0), ("EPSG:32616", -25.0)])
+def test_a_cloud_of_others_gets_our_classes_and_keeps_the_rest(small_map, system, rise, tmp_path):
+    """In another zone, and with heights counted from elsewhere too."""
+    grid, layers, own = small_map
+    random = np.random.default_rng(0)
+    columns, rows = random.uniform(0, 60, 500), random.uniform(0, 40, 500)
+    x, y = grid.positions(rows, columns).T
+    z = layers.heights[rows.astype(int), columns.astype(int)] + random.uniform(-0.3, 0.3, 500)
+    z[:40] -= 5  # below the surface
+    header = laspy.LasHeader(point_format=6, version="1.4")
+    header.add_extra_dim(laspy.ExtraBytesParams("echo width", "f4"))
+    if system is not None:
+        header.add_crs(pyproj.CRS(system))
+        x, y = pyproj.Transformer.from_crs("EPSG:32617", system, always_xy=True).transform(x, y)
+    header.scales, header.offsets = np.full(3, 0.001), np.array([x.mean(), y.mean(), 0.0])
+    cloud = laspy.LasData(header)
+    cloud.x, cloud.y, cloud.z = x, y, z + rise
+    cloud["echo width"], cloud.intensity = random.uniform(0, 1, 500), random.integers(0, 999, 500)
+    cloud.classification = np.full(500, 7)
+    cloud.write(tmp_path / "theirs.laz")
+    counts = CloudClassifier(grid, layers, own).write(tmp_path / "theirs.laz", tmp_path / "out.laz")
+    found = laspy.read(tmp_path / "out.laz")
+    expected = np.array([11, 5, 70])[columns.astype(int) // 20]
+    unknown = (columns < 5) | (np.arange(500) < 40)
+    expected[unknown] = 7
+    at_edge = (
+        (np.abs(columns[:, None] - [5, 20, 40]).min(axis=1) < 0.1) if system == "EPSG:32616" else np.zeros(500, bool)
+    )
+    bad = (np.asarray(found.classification) != expected) & ~at_edge
+    assert not bad.any(), (columns[bad], rows[bad], np.asarray(found.classification)[bad], expected[bad], counts)
+    assert counts.points == 500 and abs(counts.classified - (~unknown).sum()) <= at_edge.sum()
+    assert counts.shift == pytest.approx(-rise, abs=0.5)
+    for name in ("X", "Y", "Z", "intensity", "echo width", "gps_time", "return_number"):
+        assert np.array_equal(found[name], laspy.read(tmp_path / "theirs.laz")[name]), name
+    assert found.header.parse_crs() == cloud.header.parse_crs()
+
+
+def test_clouds_that_cannot_be_used(small_map, tmp_path):
+    grid, layers, own = small_map
+    old = laspy.LasData(laspy.LasHeader(point_format=3, version="1.2"))
+    old.x, old.y, old.z = np.full((3, 4), 5.0)
+    old.write(tmp_path / "old.las")
+    classifier = CloudClassifier(grid, layers, own)
+    with pytest.raises(UserError, match="point format 3 .* holds classes of 0 to 31; this run's codes go up to 70"):
+        classifier.write(tmp_path / "old.las", tmp_path / "out.las")
+    classifier.codes = own.codes = [11, "vegetation", 6]
+    with pytest.raises(UserError, match="has no point over the map"):
+        classifier.write(tmp_path / "old.las", tmp_path / "out.las")
+    (tmp_path / "text.laz").write_text("no cloud")
+    with pytest.raises(UserError, match="Cannot read the cloud"):
+        classifier.write(tmp_path / "text.laz", tmp_path / "out.laz")
+    assert not list(tmp_path.glob("*out*"))
 
 
 def test_codes_of_classes(tmp_path):

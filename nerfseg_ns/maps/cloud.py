@@ -61,6 +61,12 @@ class CloudWriter:
         self.codes = codes
         self._ground = _ground(np.asarray(layers.heights[::spacing, ::spacing]), OPENING / (grid.resolution * spacing))
 
+    def above_ground(self, rows: ndarray, columns: ndarray) -> ndarray:
+        """Height of the surface above the ground at pixels of the map, in the map's unit."""
+        return (
+            np.asarray(self.layers.heights[rows, columns]) - self._ground[rows // self.spacing, columns // self.spacing]
+        )
+
     def points(self) -> Iterator[CloudPoints]:
         """All points, strip by strip."""
         step, layers = self.spacing, self.layers
@@ -141,5 +147,4 @@ def classify(classes: ndarray, above_ground: ndarray, codes: Sequence[Code]) -> 
 
 def _ground(heights: Float[ndarray, "rows columns"], cells: float) -> Float[ndarray, "rows columns"]:
     """A morphological opening of the surface: what is narrower than so many cells is taken away."""
-    side = max(3, min(round(cells), *(max(3, size // 2) for size in heights.shape)))
-    return grey_opening(heights, size=(side, side))
+    return grey_opening(heights, size=[max(3, min(round(cells), 3 * size // 4)) for size in heights.shape])

@@ -30,6 +30,9 @@ class MapConfig:
     square metre, or 16 pixels of a map that is not georeferenced, unless given."""
     cloud_spacing: int = 2
     """Pixels from point to point of the cloud; 0 leaves the cloud out."""
+    cloud: Optional[Path] = None
+    """A cloud of the place, LAS or LAZ, such as OpenDroneMap's or a lidar's: a copy with the map's classes is written
+    too. Points off the map's surface stay as they are, and so does everything else in it."""
     las_classes: Optional[Path] = None
     """JSON with codes of the classes in cloud.laz, as {"Roof": 6, "Reed": "vegetation", "Court": 70}. By their names
     unless given: ground 2, vegetation 3 to 5 by height, building 6, water 9, road 11, bridge 17, others from 64 on."""
@@ -59,6 +62,8 @@ class MapConfig:
             problems.add(UserError(f"--min-area is {self.min_area}; it must be at least 0."))
         if self.cloud_spacing < 0:
             problems.add(UserError(f"--cloud-spacing is {self.cloud_spacing}; it must be at least 0."))
+        if self.cloud is not None and not self.cloud.is_file():
+            problems.add(UserError(f"There is no file {self.cloud}. Name a cloud in a LAS or LAZ file."))
         if self.output_dir.exists() and not self.output_dir.is_dir():
             problems.add(UserError(f"{self.output_dir} is a file; give another --output-dir."))
         problems.raise_found()

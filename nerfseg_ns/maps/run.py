@@ -24,6 +24,7 @@ from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.maps.areas import AreaCounter
 from nerfseg_ns.maps.cloud import CloudWriter
 from nerfseg_ns.maps.config import MapConfig
+from nerfseg_ns.maps.existing_cloud import CloudClassifier
 from nerfseg_ns.maps.grid import MapGrid
 from nerfseg_ns.maps.labelling import label_tiles, look_at_map, map_tiles
 from nerfseg_ns.maps.las_classes import Code, las_codes
@@ -63,7 +64,7 @@ def run_map(config: MapConfig) -> Path:
     grid = plan_grid(pipeline, config)
     with workplace(output) as place:
         layers, areas = make_layers(pipeline, grid, place)
-        write_cloud(grid, layers, codes, config.cloud_spacing, output)
+        write_clouds(grid, layers, codes, config, output)
         write_layers(table, grid, layers, output)
         write_classes(table, grid, layers, areas, config.min_area, output)
         write_text(output / "map.json", json.dumps(_facts(grid, config), indent=1) + "\n")
@@ -219,15 +220,19 @@ def ray_step(pipeline: NerfSegPipeline, grid: MapGrid) -> int:
     return max(1, min(8, round(cell / 2 / grid.resolution)))
 
 
-def write_cloud(grid: MapGrid, layers: Layers, codes: list[Code], spacing: int, output: Path) -> None:
-    """The map as points, if they are wanted. Before the heights of places that nobody sees are lost: the ground goes on
-    under them."""
-    if spacing == 0:
-        return
-    writer = CloudWriter(grid, layers, codes, spacing)
-    count = writer.write_laz(output / "cloud.laz")
-    writer.write_ply(output / "cloud.ply", count)
-    say(f"cloud.laz and cloud.ply have {count:,} points.")
+def write_clouds(grid: MapGrid, layers: Layers, codes: list[Code], config: MapConfig, output: Path) -> None:
+    """The map as points, and the classes of a given cloud, if they are wanted. Before the heights of places that nobody
+    sees are lost: the ground goes on under them."""
+    writer = CloudWriter(grid, layers, codes, config.cloud_spacing or 2)
+    if config.cloud_spacing > 0:
+        count = writer.write_laz(output / "cloud.laz")
+        writer.write_ply(output / "cloud.ply", count)
+        say(f"cloud.laz and cloud.ply have {count:,} points.")
+    if config.cloud is not None:
+        target = output / f"{config.cloud.stem}-classified{config.cloud.suffix}"
+        counts = CloudClassifier(grid, layers, writer).write(config.cloud, target)
+        shifted = f" Its heights lie {counts.shift:+.1f} below the map's." if counts.shift else ""
+        say(f"{target.name}: {counts.classified:,} of {counts.points:,} points have the map's classes.{shifted}")
 
 
 def write_classes(
