@@ -125,7 +125,7 @@ def test_a_straight_line_gives_metres_only(wiggle, error):
 @pytest.mark.parametrize(
     "places, word",
     [
-        (places_at(flight("strips"))[:2], "2 registered photos"),
+        (places_at(flight("strips"))[:2], "have 2 GPS positions"),
         (places_at(flight("one place")), "one place"),
         (places_at(np.random.default_rng(0).uniform(-100, 100, (24, 3))), "do not fit"),
     ],

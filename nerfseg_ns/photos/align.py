@@ -68,23 +68,31 @@ def local_positions(places: list[GpsPosition]) -> tuple[LocalFrame, Positions]:
     return frame, frame.from_geodetic(geodetic)
 
 
-def align(centres: Positions, places: list[GpsPosition], seed: int = 0) -> tuple[Optional[Alignment], str]:
-    """Finds the similarity that carries cameras onto their GPS positions, whatever a minority of these says.
+def align(
+    centres: Positions,
+    places: list[GpsPosition],
+    seed: int = 0,
+    what: str = "GPS positions",
+    tolerance: float = 0.0,
+) -> tuple[Optional[Alignment], str]:
+    """Finds the similarity that carries points onto their places on the earth, whatever a minority of these says.
 
     Args:
-        centres: of the cameras in the reconstruction's units.
-        places: GPS positions of the same cameras.
+        centres: of the cameras, or other points, in the reconstruction's units.
+        places: of the same cameras or points.
         seed: of the random triples.
+        what: the places are, for the words.
+        tolerance: distance, in the reconstruction's units, that is never too far off.
 
     Returns:
         The alignment, None where there can be none, and in words how it came about.
     """
     if len(places) < FEWEST:
-        return None, f"Not georeferenced: {len(places)} registered photos have a GPS position, {FEWEST} are needed."
+        return None, f"Not georeferenced: registered photos have {len(places)} {what}, {FEWEST} are needed."
     rough, positions = local_positions(places)
-    used = _consistent(centres, positions, seed)
+    used = _consistent(centres, positions, seed, tolerance)
     if used is None:
-        return None, "Not georeferenced: the GPS positions are all at one place."
+        return None, f"Not georeferenced: the {what} are all at one place."
     frame = _frame_about(rough, positions[used])
     positions = frame.from_ecef(rough.to_ecef(positions))
     similarity = pycolmap.estimate_sim3d(centres[used], positions[used])
@@ -93,39 +101,41 @@ def align(centres: Positions, places: list[GpsPosition], seed: int = 0) -> tuple
     along, across = _spread(similarity.scale * centres[used])[:2]
     if not residual < LARGEST_RESIDUAL * along:
         return None, (
-            f"Not georeferenced: the GPS positions do not fit the photos (off by {residual:.1f} m in the median, over "
+            f"Not georeferenced: the {what} do not fit the photos (off by {residual:.1f} m in the median, over "
             f"{along:.1f} m of flight)."
         )
     tilt = np.degrees(residual / (max(across, 1e-9) * np.sqrt(count)))
     if across < THINNEST * along or tilt > LARGEST_TILT:
         scale_only = pycolmap.Sim3d(similarity.scale, pycolmap.Rotation3d(), np.zeros(3))
         return Alignment(scale_only, None, residuals, used), (
-            "In metres, but not georeferenced: the GPS positions lie on one straight line, which leaves open how the "
+            f"In metres, but not georeferenced: the {what} lie on one straight line, which leaves open how the "
             "scene is turned about that line. A second flight line beside it settles it."
         )
     return Alignment(similarity, frame, residuals, used), (
-        f"Georeferenced by {count} of {len(places)} GPS positions: metres, east, north, up."
+        f"Georeferenced by {count} of {len(places)} {what}: metres, east, north, up."
     )
 
 
-def _consistent(centres: Positions, positions: Positions, seed: int) -> Optional[Bool[np.ndarray, " photos"]]:
+def _consistent(
+    centres: Positions, positions: Positions, seed: int, tolerance: float
+) -> Optional[Bool[np.ndarray, " photos"]]:
     """Which positions agree with one similarity: the least median of residuals over triples, then refined."""
-    best, least = None, np.inf
+    best, least, allowed = None, np.inf, 0.0
     for triple in _triples(len(positions), seed):
         similarity = pycolmap.estimate_sim3d(centres[triple], positions[triple])
         if similarity is None or not similarity.scale > 0:
             continue
         residuals = _residuals(similarity, centres, positions)
         if np.median(residuals) < least:
-            best, least = residuals, float(np.median(residuals))
+            best, least, allowed = residuals, float(np.median(residuals)), tolerance * similarity.scale
     if best is None:
         return None
-    used = _near(best)
+    used = _near(best, allowed)
     for _ in range(20):
         similarity = pycolmap.estimate_sim3d(centres[used], positions[used])
         if similarity is None:
             return None
-        before, used = used, _near(_residuals(similarity, centres, positions))
+        before, used = used, _near(_residuals(similarity, centres, positions), tolerance * similarity.scale)
         if (used == before).all():
             break
     return used
@@ -138,10 +148,10 @@ def _triples(count: int, seed: int) -> list[list[int]]:
     return [rng.choice(count, 3, replace=False).tolist() for _ in range(TRIALS)]
 
 
-def _near(residuals: Float64[np.ndarray, " photos"]) -> Bool[np.ndarray, " photos"]:
-    """Positions within a few times the median, and never fewer than the nearer half."""
+def _near(residuals: Float64[np.ndarray, " photos"], allowed: float) -> Bool[np.ndarray, " photos"]:
+    """Positions within a few times the median or what is allowed, and never fewer than the nearer half."""
     least = max(FEWEST, len(residuals) // 2 + 1)
-    return residuals <= max(OUTLIER * np.median(residuals), np.sort(residuals)[least - 1])
+    return residuals <= max(OUTLIER * np.median(residuals), allowed, np.sort(residuals)[least - 1])
 
 
 def _residuals(similarity: pycolmap.Sim3d, centres: Positions, positions: Positions) -> Float64[np.ndarray, " photos"]:

@@ -1,7 +1,8 @@
 """Options of `nerfseg photos`. Imports nothing heavy, so that the command line can read it at no cost."""
 
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Optional
 
 from nerfseg_ns.errors import UserError
 
@@ -20,6 +21,10 @@ class PhotosConfig:
     use_gps: bool = True
     """Align the scene to metres, east, north, up by the GPS positions in the photos' EXIF, and choose pairs by them.
     Single wrong ones are found and left out; --no-use-gps where most are wrong."""
+    gcp: Optional[Path] = None
+    """Ground control in OpenDroneMap's format (gcp_list.txt): a line with the coordinate system, then x y z, column and
+    row of the pixel, photo, target. At least three targets, each marked in two photos. They place the scene instead of
+    the photos' GPS."""
     camera_model: Literal["OPENCV", "RADIAL", "SIMPLE_RADIAL", "PINHOLE"] = "OPENCV"
     """COLMAP's camera model. SIMPLE_RADIAL where few photos, or photos of flat ground alone, give an odd focal length;
     PINHOLE for photos without distortion."""

@@ -19,10 +19,14 @@ from nerfseg_ns.photos.align import Alignment, align, local_positions
 from nerfseg_ns.photos.config import PhotosConfig
 from nerfseg_ns.photos.copies import copy_photo
 from nerfseg_ns.photos.find_photos import FEWEST, Photo
+from nerfseg_ns.photos.ground_control import read_targets, residual_table, triangulate
 from nerfseg_ns.photos.pairs import choose_matching, find_pairs
 from nerfseg_ns.photos.reconstruct import Reconstructor
-from nerfseg_ns.photos.summary import summarise
+from nerfseg_ns.photos.summary import ground_sample_distance, summarise
 from nerfseg_ns.photos.write_scene import registered, write_scene
+
+MARKED_PIXELS = 2
+"""How exactly targets are marked: what is nearer than so many pixels on the ground is not off."""
 
 
 class SceneMaker:
@@ -58,6 +62,7 @@ class SceneMaker:
             UserError: a photo cannot be read, or too few photos get a pose.
         """
         say(self._found())
+        self.targets = [] if self.config.gcp is None else read_targets(self.config.gcp, self.photos)
         matching = choose_matching(self.config.matching, len(self.photos), len(self.places))
         with self._timed("copying"):
             self._copy()
@@ -65,11 +70,15 @@ class SceneMaker:
         self._check_registered(models)
         with self._timed("writing"):
             self._give_names(models[0])
-            alignment, note = self._align(models[0])
+            control: list[dict[str, Any]] = []
+            if self.targets:
+                alignment, note, control = self._align_to_targets(models[0])
+            else:
+                alignment, note = self._align(models[0])
             write_scene(self.folder, models[0], alignment.frame if alignment else None)
         located = [image.name for image in registered(models[0]) if image.name in self.places]
         seconds = {**self.seconds, "total": sum(self.seconds.values())}
-        return summarise(self.photos, models, alignment, located, note, seconds)
+        return summarise(self.photos, models, alignment, located, note, seconds, control)
 
     def _found(self) -> str:
         sizes = [f"{width} x {height}" for width, height in sorted({photo.size for photo in self.photos})]
@@ -135,6 +144,19 @@ class SceneMaker:
             key, image.name = image.name, names[image.name]
             if image.has_pose:
                 (self.copies / key).rename(self.folder / "images" / image.name)
+
+    def _align_to_targets(
+        self, model: pycolmap.Reconstruction
+    ) -> tuple[Optional[Alignment], str, list[dict[str, Any]]]:
+        """Turns the model to the earth by ground control; also says in words how that went, and of each target."""
+        targets, points = triangulate(model, self.targets)
+        places = [target.place for target in targets]
+        tolerance = MARKED_PIXELS * ground_sample_distance(model)
+        alignment, note = align(points, places, self.config.seed, "ground control points", tolerance)
+        if alignment is None:
+            return None, note, []
+        model.transform(alignment.similarity)
+        return alignment, note, residual_table(targets, alignment)
 
     def _align(self, model: pycolmap.Reconstruction) -> tuple[Optional[Alignment], str]:
         """Turns the model to the earth if it can be; also says in words how that went."""

@@ -25,6 +25,7 @@ def summarise(
     located: list[str],
     georeference: str,
     seconds: dict[str, float],
+    control: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """The figures that are written to summary.json.
 
@@ -35,11 +36,15 @@ def summarise(
         located: names of the registered photos with a GPS position, in the order of the alignment's residuals.
         georeference: how the alignment came about, in words.
         seconds: by step.
+        control: what became of each ground control point, if there are any.
     """
     model = models[0]
     placed = [image.name for image in registered(model)]
     gps: dict[str, Any] = {"note": georeference, "positions": len(located)}
-    if alignment is not None:
+    if control:
+        gps["ground_control"] = control
+        gps["median_residual_m"] = round(alignment.median_residual, 4)
+    elif alignment is not None:
         gps["used"] = int(alignment.used.sum())
         gps["median_residual_m"] = round(alignment.median_residual, 4)
         gps["left_out"] = {
@@ -85,6 +90,12 @@ def summary_lines(figures: dict[str, Any]) -> list[str]:
     if "used" in gps:
         rows.append(("GPS positions used", f"{gps['used']} of {gps['positions']}"))
         rows.append(("GPS residual, median", f"{gps['median_residual_m']:.2f} m"))
+        rows.append(("Ground sample distance", f"{figures['ground_sample_distance_cm']:.2f} cm per pixel of images/"))
+    if "ground_control" in gps:
+        rows.append(("Ground control, median", f"{gps['median_residual_m']:.3f} m"))
+        for target in gps["ground_control"]:
+            kept = "" if target["used"] else ", left out"
+            rows.append((f"  {target['target']}", f"{target['residual_m']:.3f} m, {target['photos']} photos{kept}"))
         rows.append(("Ground sample distance", f"{figures['ground_sample_distance_cm']:.2f} cm per pixel of images/"))
     rows.append(("Time", f"{figures['seconds']['total']:.0f} s"))
     lines = [f"  {name:<26}{value}" for name, value in rows]

@@ -1,0 +1,119 @@
+"""Ground control of `nerfseg photos`: the file, and a scene of the town's photos that is placed by it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pyproj
+import pytest
+from helpers.photo_files import save_photo
+
+from nerfseg_ns.errors import UserError
+from nerfseg_ns.geo.local_frame import LocalFrame
+from nerfseg_ns.photos.config import PhotosConfig
+from nerfseg_ns.photos.find_photos import Photo
+from nerfseg_ns.photos.ground_control import read_targets
+from nerfseg_ns.photos.make import make_scene
+from nerfseg_ns.town.cameras import intrinsics, plan_cameras
+from nerfseg_ns.town.config import TownConfig
+from nerfseg_ns.town.layout import build_town
+from nerfseg_ns.town.render import Renderer
+
+SIZE, VIEWS, WRONG = 320, 12, "t3"
+TOWN = LocalFrame(47.1, 8.4, 455.0)
+SYSTEM = "EPSG:32632"
+REAL = Path(__file__).parents[2] / "shared" / "data" / "copr"
+needs_pycolmap = pytest.mark.skipif(
+    importlib.util.find_spec("pycolmap") is None, reason="pycolmap is not installed: pip install 'nerfseg[sfm]'"
+)
+
+
+def photos_of(*names: str, size=(400, 300)) -> list[Photo]:
+    return [Photo(Path(name), size, exif=None) for name in names]
+
+
+def write(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join(lines))
+    return path
+
+
+MARKS = [f"{x} {y} 1 {column} 20 {photo} t{index}" for index, (x, y) in enumerate([(1, 2), (50, 3), (7, 90)])
+         for column, photo in ((10, "a.jpg"), (200, "B.JPG"))]  # fmt: skip
+
+
+@pytest.mark.parametrize("system", ["EPSG:32611", "WGS84 UTM 11N", "+proj=utm +zone=11 +datum=WGS84 +units=m +no_defs"])
+def test_coordinate_systems_as_they_are_written(system, tmp_path):
+    lines = [line.replace(line.split()[0], str(235_000 + int(line.split()[0])), 1) for line in MARKS]
+    lines = [line.replace(" " + line.split()[1], " 3811198", 1) for line in lines]
+    targets = read_targets(write(tmp_path / "gcp.txt", system, "# a remark", *lines, ""), photos_of("a.jpg", "b.jpg"))
+    assert [target.name for target in targets] == ["t0", "t1", "t2"]
+    expected = pyproj.Transformer.from_crs("EPSG:32611", "EPSG:4326").transform(235_001, 3_811_198)
+    assert (targets[0].place.latitude, targets[0].place.longitude) == pytest.approx(expected)
+    assert targets[0].pixels == {"a.jpg": (10 / 400, 20 / 300), "b.jpg": (200 / 400, 20 / 300)}
+
+
+@pytest.mark.parametrize(
+    "lines, message",
+    [
+        (["nowhere", *MARKS], "expected the coordinate system"),
+        ([], "is empty"),
+        (["EPSG:32611", *MARKS[:4]], "marks 2 targets in two or more"),
+        (["EPSG:32611", *MARKS[::2]], "marks 0 targets"),
+        (["EPSG:32611", "1 2 3 4", *MARKS], "Line 2 .* expected x y z column row photo"),
+        (["EPSG:32611", "1 2 3 401 5 a.jpg t", *MARKS], r"pixel 401, 5 lies outside a.jpg \(400 x 300\)"),
+        (["EPSG:32611", "1 2 x 4 5 a.jpg t", *MARKS], "Line 2"),
+    ],
+)
+def test_files_that_cannot_be_used(lines, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        read_targets(write(tmp_path / "gcp.txt", *lines), photos_of("a.jpg", "b.jpg"))
+    with pytest.raises(UserError, match="Cannot read the ground control"):
+        read_targets(tmp_path / "none.txt", photos_of("a.jpg"))
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the scene copr is not beside the repository")
+def test_a_real_file():
+    """Nine targets, all at height 0; two of them are marked in one photo only."""
+    names = sorted(path.name for path in (REAL / "images").iterdir())
+    targets = read_targets(REAL / "gcp_list.txt", photos_of(*names, size=(1068, 712)))
+    assert len(targets) >= 3 and all(len(target.pixels) >= 2 and target.place.altitude == 0 for target in targets)
+    assert all(abs(target.place.latitude - 34.41) < 0.02 for target in targets)
+
+
+@needs_pycolmap
+@pytest.mark.slow
+def test_a_scene_without_gps_is_placed_by_its_targets(tmp_path):
+    """One target is 30 m off: it is named, and moves nothing."""
+    config = TownConfig(image_size=SIZE, train_views=VIEWS, views="nadir")
+    renderer, camera, poses = Renderer(build_town(0), 0), intrinsics(config), plan_cameras(config)["train"]
+    for index, pose in enumerate(poses):
+        rgb = renderer.view(pose, camera, SIZE, supersampling=2).rgb
+        save_photo(tmp_path / "photos" / f"v{index:02d}.jpg", rgb, focal_35mm=30)
+    marked = np.array([[-40, -30, 0], [35, -25, 0], [0, 40, 0], [-20, 10, 0], [30, 30, 0], [5, -5, 0]], float)
+    given = marked + (np.arange(6) == 3)[:, None] * [30.0, 0.0, 0.0]
+    latitude, longitude, altitude = TOWN.to_geodetic(given).T
+    x, y = pyproj.Transformer.from_crs("EPSG:4326", SYSTEM, always_xy=True).transform(longitude, latitude)
+    lines = [SYSTEM]
+    for number, point in enumerate(marked):
+        for index, pose in enumerate(poses):
+            seen = camera[:3, :3] @ ((point - pose[:3, 3]) @ pose[:3, :3])
+            column, row = seen[:2] / seen[2]
+            if seen[2] > 0 and 0 < column < SIZE and 0 < row < SIZE:
+                place = f"{x[number]:.4f} {y[number]:.4f} {altitude[number]:.4f}"
+                lines.append(f"{place} {column:.3f} {row:.3f} v{index:02d}.jpg t{number}")
+    control = write(tmp_path / "gcp_list.txt", *lines)
+    figures = make_scene(tmp_path / "photos", tmp_path / "scene", PhotosConfig(gcp=control, threads=1))
+    table = {entry["target"]: entry for entry in figures["gps"]["ground_control"]}
+    assert [name for name, entry in table.items() if not entry["used"]] == [WRONG]
+    assert table[WRONG]["residual_m"] == pytest.approx(30, abs=1)
+    assert all(entry["residual_m"] < 0.5 for name, entry in table.items() if name != WRONG)
+    assert "5 of 6 ground control points" in figures["gps"]["note"]
+    scene = json.loads((tmp_path / "scene" / "transforms.json").read_text())
+    origin = scene["georeference"]["origin"]
+    frame = LocalFrame(origin["latitude"], origin["longitude"], origin["altitude"])
+    for index, entry in enumerate(scene["frames"]):
+        centre = TOWN.from_geodetic(frame.to_geodetic(np.array(entry["transform_matrix"])[:3, 3]))
+        assert np.linalg.norm(centre - poses[index, :3, 3]) < 1.0, index
