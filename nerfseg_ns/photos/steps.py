@@ -132,8 +132,8 @@ class SceneMaker:
             f"Poses were found for only {placed} of {count} photos{apart}; at least {needed} are needed. The usual "
             "reasons: neighbouring photos overlap too little (two thirds of each is a good measure); they are blurred; "
             "they show mostly water, snow or sky; they were taken at different places. What helps: more photos in "
-            "between, leaving out those that do not belong, --matching exhaustive, --max-features 16384; a lower "
-            "--min-registered takes what there is. Nothing was written."
+            "between, leaving out those that do not belong, --camera-model SIMPLE_RADIAL, --matching exhaustive, "
+            "--max-features 16384; a lower --min-registered takes what there is. Nothing was written."
         )
 
     def _give_names(self, model: pycolmap.Reconstruction) -> None:
