@@ -77,13 +77,12 @@ class CloudWriter:
                 continue
             heights = np.asarray(layers.heights[chosen])[index].astype(np.float64)
             places = self.grid.positions(row + step * index[0] + 0.5, step * index[1] + 0.5)
-            ground = self._ground[row // step : row // step + STRIP][index]
             yield CloudPoints(
                 np.column_stack([places, heights]),
                 np.asarray(layers.colors[chosen])[index],
                 np.asarray(layers.labels[chosen])[index],
                 np.asarray(layers.confidence[chosen])[index] / 255,
-                heights - ground,
+                self.above_ground(row + step * index[0], step * index[1]),
             )
 
     def write_laz(self, path: Path) -> int:

@@ -47,13 +47,8 @@ class CloudClassifier:
         own: the map's own cloud, which knows the ground.
     """
 
-    def __init__(
-        self,
-        grid: MapGrid,
-        layers: Layers,
-        own: CloudWriter,
-    ) -> None:
-        self.grid, self.layers, self.own, self.codes = grid, layers, own, own.codes
+    def __init__(self, grid: MapGrid, layers: Layers, own: CloudWriter) -> None:
+        self.grid, self.layers, self.own = grid, layers, own
         known = np.asarray(layers.seen) > 0
         self.tolerance = TOLERANCE * (grid.ceiling - float(np.median(layers.heights[known]))) if known.any() else 0.0
 
@@ -84,7 +79,7 @@ class CloudClassifier:
                 found, index = self._find(move(_places(points)), counts.shift)
                 classes = np.array(points.classification)
                 labels = np.asarray(self.layers.labels[index])
-                classes[found] = classify(labels, self.own.above_ground(*index), self.codes)
+                classes[found] = classify(labels, self.own.above_ground(*index), self.own.codes)
                 points.classification = classes
                 writer.write_points(points)
                 counts.points += len(classes)
@@ -111,7 +106,7 @@ class CloudClassifier:
         return within, rows[within].astype(int), columns[within].astype(int)
 
     def _check_codes(self, source: Path, header: laspy.LasHeader) -> None:
-        too_large = [code for code in self.codes if isinstance(code, int) and code > MOST_LEGACY_CODE]
+        too_large = [code for code in self.own.codes if isinstance(code, int) and code > MOST_LEGACY_CODE]
         if header.point_format.id in LEGACY_FORMATS and too_large:
             raise UserError(
                 f"{source} is of point format {header.point_format.id} (LAS {header.version}), which holds classes of "

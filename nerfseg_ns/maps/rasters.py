@@ -16,11 +16,10 @@ from rasterio.transform import Affine
 from rasterio.windows import Window
 
 from nerfseg_ns.core.files import write_text, write_whole
-from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
+from nerfseg_ns.labels.classes import ClassTable
 from nerfseg_ns.maps.grid import MapGrid
 
 STRIP = 512
-NOT_LABELLED = IGNORE_INDEX
 NO_HEIGHT = -9999.0
 
 

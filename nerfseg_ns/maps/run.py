@@ -31,7 +31,7 @@ from nerfseg_ns.maps.las_classes import Code, las_codes
 from nerfseg_ns.maps.layers import Layers
 from nerfseg_ns.maps.mosaic import PhotoMosaic
 from nerfseg_ns.maps.polygons import find_polygons, write_polygons
-from nerfseg_ns.maps.rasters import NO_HEIGHT, NOT_LABELLED, RasterWriter, write_class_names, write_grey_style
+from nerfseg_ns.maps.rasters import NO_HEIGHT, RasterWriter, write_class_names, write_grey_style
 from nerfseg_ns.maps.surface import HeightRaster
 from nerfseg_ns.pipeline import NerfSegPipeline
 from nerfseg_ns.runs.load import load_run
@@ -61,9 +61,9 @@ def run_map(config: MapConfig) -> Path:
     output = config.output_dir.expanduser().resolve()
     table = pipeline.datamanager.train_dataset.label_maps.table
     codes = las_codes(table, config.las_classes)
-    grid = plan_grid(pipeline, config)
+    grid, sample_distance = plan_grid(pipeline, config)
     with workplace(output) as place:
-        layers, areas = make_layers(pipeline, grid, place)
+        layers, areas = make_layers(pipeline, grid, sample_distance, place)
         write_clouds(grid, layers, codes, config, output)
         write_layers(table, grid, layers, output)
         write_classes(table, grid, layers, areas, config.min_area, output)
@@ -112,8 +112,8 @@ def make_frame(pipeline: NerfSegPipeline, crs: str | None) -> MapFrame:
     return LocalMapFrame(rotation, float(outputs.dataparser_scale))
 
 
-def plan_grid(pipeline: NerfSegPipeline, config: MapConfig) -> MapGrid:
-    """The raster of the map: what the photos see of the scene.
+def plan_grid(pipeline: NerfSegPipeline, config: MapConfig) -> tuple[MapGrid, float]:
+    """The raster of the map: what the photos see of the scene; and what a pixel of a photo covers on the ground.
 
     Raises:
         UserError: it would have too many pixels.
@@ -139,7 +139,7 @@ def plan_grid(pipeline: NerfSegPipeline, config: MapConfig) -> MapGrid:
         f"A map of {grid.columns:,} x {grid.rows:,} pixels of {resolution:g} {frame.unit} (the photos' ground sample "
         f"distance is {distance:.3g})."
     )
-    return grid
+    return grid, distance
 
 
 @torch.no_grad()
@@ -186,7 +186,9 @@ def workplace(output: Path) -> Iterator[Path]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def make_layers(pipeline: NerfSegPipeline, grid: MapGrid, place: Path) -> tuple[Layers, AreaCounter]:
+def make_layers(
+    pipeline: NerfSegPipeline, grid: MapGrid, sample_distance: float, place: Path
+) -> tuple[Layers, AreaCounter]:
     """Surface, colors and labels of every pixel, and how much each class covers."""
     model, dataset = pipeline.model.eval(), pipeline.datamanager.train_dataset
     with_eye = model.fusion.photo_weight > 0
@@ -196,16 +198,8 @@ def make_layers(pipeline: NerfSegPipeline, grid: MapGrid, place: Path) -> tuple[
     map_tiles(model, mosaic, grid, layers, ray_step(pipeline, grid))
     if with_eye:
         longest = int(max(dataset.cameras.width.max(), dataset.cameras.height.max()))
-        look_at_map(model, grid, layers, model.eye.scale(longest) * grid.resolution / _sample_distance(pipeline, grid))
+        look_at_map(model, grid, layers, model.eye.scale(longest) * grid.resolution / sample_distance)
     return layers, label_tiles(model, grid, layers)
-
-
-def _sample_distance(pipeline: NerfSegPipeline, grid: MapGrid) -> float:
-    """What a pixel of a photo that looks straight down covers, in the map's unit."""
-    cameras = pipeline.datamanager.train_dataset.cameras
-    heights = grid.frame.from_scene(cameras.camera_to_worlds[:, :, 3].cpu().numpy())[:, 2]
-    ground = np.median(grid.frame.from_scene(_looked_at(pipeline).numpy())[:, 2])
-    return float(np.median(heights) - ground) / float(cameras.fx.median())
 
 
 def ray_step(pipeline: NerfSegPipeline, grid: MapGrid) -> int:
@@ -223,6 +217,8 @@ def ray_step(pipeline: NerfSegPipeline, grid: MapGrid) -> int:
 def write_clouds(grid: MapGrid, layers: Layers, codes: list[Code], config: MapConfig, output: Path) -> None:
     """The map as points, and the classes of a given cloud, if they are wanted. Before the heights of places that nobody
     sees are lost: the ground goes on under them."""
+    if config.cloud_spacing == 0 and config.cloud is None:
+        return
     writer = CloudWriter(grid, layers, codes, config.cloud_spacing or 2)
     if config.cloud_spacing > 0:
         count = writer.write_laz(output / "cloud.laz")
@@ -252,7 +248,7 @@ def write_layers(table: ClassTable, grid: MapGrid, layers: Layers, output: Path)
     frame = grid.frame
     tags = {"SOFTWARE": "nerfseg map", "UNIT": frame.unit, "GEOREFERENCED": str(frame.is_georeferenced)}
     writer = RasterWriter(output, grid, tags)
-    colors = dict(enumerate(table.colors)) | {NOT_LABELLED: (0, 0, 0)}
+    colors = dict(enumerate(table.colors)) | {IGNORE_INDEX: (0, 0, 0)}
     labels = writer.write("labels", layers.labels, "MODE", nodata=IGNORE_INDEX, colors=colors)
     write_class_names(labels, table)
     confidence = writer.write(

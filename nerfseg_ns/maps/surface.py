@@ -8,7 +8,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from nerfstudio.cameras.rays import RayBundle
 from numpy import ndarray
 from torch import Tensor
 
@@ -40,10 +39,10 @@ class RenderedTile:
 @torch.no_grad()
 def render_heights(model: NerfSegModel, grid: MapGrid, tile: Tile, step: int) -> Float[Tensor, "rows columns"]:
     """Heights of the surface above the lattice of a tile."""
-    bundle, falls = grid.rays(tile, step)
+    (bundle, falls), count = grid.rays(tile, step), model.rays_per_chunk
     depths = [
-        model.render(_part(bundle, start, model.rays_per_chunk).to(model.device))[-1].depth.cpu()
-        for start in range(0, len(bundle), model.rays_per_chunk)
+        model.render(bundle.get_row_major_sliced_ray_bundle(start, start + count).to(model.device))[-1].depth.cpu()
+        for start in range(0, len(bundle), count)
     ]
     return (grid.ceiling - torch.cat(depths).view(falls.shape) * falls).clamp(min=grid.floor)
 
@@ -57,10 +56,6 @@ def render_tile(model: NerfSegModel, grid: MapGrid, tile: Tile, step: int) -> Re
     heights = grid.ceiling - outputs["depth"][..., 0] * falls
     ends = outputs["accumulation"][..., 0] > 0.5
     return RenderedTile(heights.clamp(min=grid.floor), ends, outputs["rgb"], outputs[RAY_FEATURES])
-
-
-def _part(bundle: RayBundle, start: int, count: int) -> RayBundle:
-    return bundle.get_row_major_sliced_ray_bundle(start, start + count)
 
 
 class HeightRaster:
