@@ -37,7 +37,7 @@ from nerfseg_ns.maps.polygons import find_polygons, write_polygons
 from nerfseg_ns.maps.projection import Projector
 from nerfseg_ns.maps.rasters import RasterWriter, write_class_names
 from nerfseg_ns.maps.run import run_map
-from nerfseg_ns.maps.surface import HeightRaster
+from nerfseg_ns.maps.surface import Surface
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.make import make_town
 
@@ -136,21 +136,16 @@ def test_tiles_cover_the_map_once():
     assert (covered == 1).all() and count == grid.count_tiles(16)
 
 
-class Wall:
+def wall_over(grid: MapGrid) -> Surface:
     """A flat ground with a wall of 20 units along x = 25."""
-
-    def __init__(self, grid: MapGrid) -> None:
-        self.grid, self.step, self.greatest = grid, 1, 20.0
-        x = grid.left + (torch.arange(grid.columns) + 0.5) * grid.resolution
-        self.heights = torch.where((x - 25).abs() < 1.2, 20.0, 0.0).expand(grid.rows, -1).contiguous()
-
-    at, sees = HeightRaster.at, HeightRaster.sees
+    x = grid.left + (torch.arange(grid.columns) + 0.5) * grid.resolution
+    return Surface(grid, torch.where((x - 25).abs() < 1.2, 20.0, 0.0).expand(grid.rows, -1).contiguous())
 
 
 def test_what_stands_between_hides():
     """Against a slow march from each place to the camera."""
     grid = grid_of()
-    wall = Wall(grid)
+    wall = wall_over(grid)
     camera = np.array([12.0, 20.0, 45.0])
     x, y = np.meshgrid(np.arange(10.5, 40, 1.0), np.arange(11.0, 29, 2.0))
     points = np.column_stack([x.ravel(), y.ravel(), wall.at(np.column_stack([x.ravel(), y.ravel()])).numpy()])
@@ -210,7 +205,7 @@ def test_a_class_raster_keeps_its_classes_in_overviews(label_raster, tmp_path):
 def test_polygons_share_their_borders_and_lose_specks(label_raster, tmp_path):
     labels, confidence = label_raster
     grid = grid_of(frame=GeoMapFrame(georeference()))
-    polygons = find_polygons(labels, confidence, grid, least_pixels=4)
+    polygons = find_polygons(labels, confidence, grid, least_pixels=4, place=tmp_path)
     write_polygons(tmp_path / "classes.gpkg", polygons, TABLE, grid)
     meta, _, geometry, fields = pyogrio.raw.read(tmp_path / "classes.gpkg")
     assert meta["crs"] == "EPSG:32617" and list(meta["fields"]) == ["class", "class_index", "area", "confidence"]
@@ -222,8 +217,28 @@ def test_polygons_share_their_borders_and_lose_specks(label_raster, tmp_path):
     for name, area, sure in zip(fields[0], fields[2], fields[3]):
         by_class[name].append((area, sure))
     assert by_class["Roof"] == [pytest.approx((91 * 0.25 / grid.frame.areal_scale(10, 30), 128 / 255), rel=1e-6)]
-    every = find_polygons(labels, confidence, grid, least_pixels=0)
-    assert len(every.shapes) == 6  # two specks that touch at a corner are two
+    every = find_polygons(labels, confidence, grid, least_pixels=0, place=tmp_path)
+    assert sum(len(some.shapes) for some in every) == 6  # two specks that touch at a corner are two
+
+
+def test_polygons_are_the_same_however_small_the_pieces(tmp_path, monkeypatch):
+    random = np.random.default_rng(0)
+    labels = np.kron(random.integers(0, 3, (30, 40)), np.ones((8, 8))).astype(np.uint8)
+    labels[random.random(labels.shape) < 0.02] = 1
+    labels[:20, :40] = IGNORE_INDEX
+    confidence, grid = np.full_like(labels, 100), grid_of(*labels.shape)
+
+    def polygons_in(folder: Path) -> list[tuple[float, int, float]]:
+        folder.mkdir()
+        write_polygons(folder / "p.gpkg", find_polygons(labels, confidence, grid, 9, folder), TABLE, grid)
+        _, _, geometry, fields = pyogrio.raw.read(folder / "p.gpkg")
+        bounds = shapely.bounds(shapely.from_wkb(geometry)).tolist()
+        return sorted(zip(bounds, fields[1].tolist(), fields[2].tolist(), fields[3].round(9).tolist()))
+
+    whole = polygons_in(tmp_path / "whole")
+    for name, size in (("WINDOW", 64), ("MARGIN", 16), ("STRIP", 32), ("BATCH", 7)):
+        monkeypatch.setattr(f"nerfseg_ns.maps.polygons.{name}", size)
+    assert polygons_in(tmp_path / "pieces") == whole and len(whole) > 100
 
 
 def test_areas_and_how_sure_they_are(tmp_path):
@@ -277,7 +292,7 @@ def small_map(tmp_path) -> tuple[MapGrid, Layers, CloudWriter]:
     grid = replace(grid, left=float(place[0]), top=float(place[1]), ceiling=60.0)
     layers = Layers(tmp_path, grid, 3, with_eye=False)
     layers.labels[:] = np.indices((40, 60))[1] // 20
-    layers.heights[:] = np.where(layers.labels == 1, 16.0, 10.0)
+    layers.heights[:] = np.where(layers.labels[:] == 1, 16.0, 10.0)
     layers.seen[:], layers.seen[:, :5] = 3, 0
     return grid, layers, CloudWriter(grid, layers, [11, "vegetation", 70], spacing=2)
 

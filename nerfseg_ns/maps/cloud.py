@@ -26,6 +26,8 @@ LOW, HIGH = 0.5, 2.0
 LOW_CODE, MEDIUM_CODE, HIGH_CODE = 3, 4, 5
 OPENING = 40.0
 """Metres; what is narrower stands on the ground."""
+GROUND_CELLS = 2000
+"""Along the longer side of the map, of the raster of the ground's heights."""
 PLY_TYPES = [("x", "<f8"), ("y", "<f8"), ("z", "<f8"), ("red", "u1"), ("green", "u1"), ("blue", "u1"),
              ("class", "u1"), ("confidence", "<f4")]  # fmt: skip
 PLY_NAMES = {"<f8": "double", "<f4": "float", "u1": "uchar"}
@@ -59,29 +61,28 @@ class CloudWriter:
     def __init__(self, grid: MapGrid, layers: Layers, codes: Sequence[Code], spacing: int) -> None:
         self.grid, self.layers, self.spacing = grid, layers, spacing
         self.codes = codes
-        self._ground = _ground(np.asarray(layers.heights[::spacing, ::spacing]), OPENING / (grid.resolution * spacing))
+        self._step = spacing * max(1, round(max(grid.rows, grid.columns) / (GROUND_CELLS * spacing)))
+        self._ground = _ground(layers.heights[:: self._step, :: self._step], OPENING / (grid.resolution * self._step))
 
     def above_ground(self, rows: ndarray, columns: ndarray) -> ndarray:
         """Height of the surface above the ground at pixels of the map, in the map's unit."""
-        return (
-            np.asarray(self.layers.heights[rows, columns]) - self._ground[rows // self.spacing, columns // self.spacing]
-        )
+        return self.layers.heights[rows, columns] - self._ground[rows // self._step, columns // self._step]
 
     def points(self) -> Iterator[CloudPoints]:
         """All points, strip by strip."""
         step, layers = self.spacing, self.layers
         for row in range(0, self.grid.rows, STRIP * step):
             chosen = np.s_[row : row + STRIP * step : step, ::step]
-            index = np.nonzero(np.asarray(layers.seen[chosen]) >= LEAST_PHOTOS)
+            index = np.nonzero(layers.seen[chosen] >= LEAST_PHOTOS)
             if not len(index[0]):
                 continue
-            heights = np.asarray(layers.heights[chosen])[index].astype(np.float64)
+            heights = layers.heights[chosen][index].astype(np.float64)
             places = self.grid.positions(row + step * index[0] + 0.5, step * index[1] + 0.5)
             yield CloudPoints(
                 np.column_stack([places, heights]),
-                np.asarray(layers.colors[chosen])[index],
-                np.asarray(layers.labels[chosen])[index],
-                np.asarray(layers.confidence[chosen])[index] / 255,
+                layers.colors[chosen][index],
+                layers.labels[chosen][index],
+                layers.confidence[chosen][index] / 255,
                 self.above_ground(row + step * index[0], step * index[1]),
             )
 

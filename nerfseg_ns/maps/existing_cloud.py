@@ -49,8 +49,8 @@ class CloudClassifier:
 
     def __init__(self, grid: MapGrid, layers: Layers, own: CloudWriter) -> None:
         self.grid, self.layers, self.own = grid, layers, own
-        known = np.asarray(layers.seen) > 0
-        self.tolerance = TOLERANCE * (grid.ceiling - float(np.median(layers.heights[known]))) if known.any() else 0.0
+        known = layers.sample_heights()
+        self.tolerance = TOLERANCE * (grid.ceiling - float(np.median(known))) if len(known) else 0.0
 
     def write(self, source: Path, output: Path) -> Counts:
         """Writes a copy of a cloud with new classes where the map knows its points.
@@ -78,7 +78,7 @@ class CloudClassifier:
             for points in reader.chunk_iterator(CHUNK):
                 found, index = self._find(move(_places(points)), counts.shift)
                 classes = np.array(points.classification)
-                labels = np.asarray(self.layers.labels[index])
+                labels = self.layers.labels[index]
                 classes[found] = classify(labels, self.own.above_ground(*index), self.own.codes)
                 points.classification = classes
                 writer.write_points(points)
@@ -93,9 +93,9 @@ class CloudClassifier:
         """Points that lie on the map's surface, and their rows and columns."""
         within, rows, columns = self._cells(places)
         found = within.copy()
-        heights = np.asarray(self.layers.heights[rows, columns])
+        heights = self.layers.heights[rows, columns]
         near = np.abs(places[within, 2] + shift - heights) <= self.tolerance
-        found[within] = near & (np.asarray(self.layers.seen[rows, columns]) > 0)
+        found[within] = near & (self.layers.seen[rows, columns] > 0)
         return found, (rows[found[within]], columns[found[within]])
 
     def _cells(self, places: Float[ndarray, "points 3"]) -> tuple[ndarray, ndarray, ndarray]:
@@ -132,14 +132,14 @@ class CloudClassifier:
         points = reader.read_points(min(SAMPLE, reader.header.point_count))
         places = move(_places(points))
         within, rows, columns = self._cells(places)
-        seen = np.asarray(self.layers.seen[rows, columns]) > 0
+        seen = self.layers.seen[rows, columns] > 0
         if not seen.any():
             right, bottom = self.grid.positions(np.array([self.grid.rows]), np.array([self.grid.columns]))[0]
             raise UserError(
                 f"{source} has no point over the map ({self.grid.left:.0f} to {right:.0f} east, {bottom:.0f} to "
                 f"{self.grid.top:.0f} north). Is it of this place, and in the coordinate system that it says?"
             )
-        gaps = np.asarray(self.layers.heights[rows, columns])[seen] - places[within, 2][seen]
+        gaps = self.layers.heights[rows, columns][seen] - places[within, 2][seen]
         median = float(np.median(gaps))
         return median if abs(median) > self.tolerance else 0.0
 

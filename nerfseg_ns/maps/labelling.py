@@ -11,10 +11,11 @@ from torch import Tensor
 from nerfseg_ns.console.progress import progress_bar
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.maps.areas import AreaCounter
+from nerfseg_ns.maps.disk_array import DiskArray
+from nerfseg_ns.maps.field_raster import FieldRaster
 from nerfseg_ns.maps.grid import MapGrid, Tile
 from nerfseg_ns.maps.layers import Layers
 from nerfseg_ns.maps.mosaic import PhotoMosaic
-from nerfseg_ns.maps.surface import render_tile
 from nerfseg_ns.model import NerfSegModel
 
 TILE = 384
@@ -26,41 +27,26 @@ CHUNK = 2**16
 
 
 @torch.no_grad()
-def map_tiles(model: NerfSegModel, mosaic: PhotoMosaic, grid: MapGrid, layers: Layers, step: int) -> None:
+def map_tiles(model: NerfSegModel, mosaic: PhotoMosaic, field: FieldRaster, grid: MapGrid, layers: Layers) -> None:
     """Heights, colors and what the field says, tile by tile.
 
     Args:
         model: of the run.
         mosaic: of its photos.
+        field: what the run shows from above.
         grid: of the map.
         layers: to fill.
-        step: pixels of the map from ray to ray.
     """
-    size = TILE // step * step
-    with progress_bar("Mapping", grid.count_tiles(size)) as tell:
-        for done, tile in enumerate(grid.tiles(size), start=1):
-            rendered = render_tile(model, grid, tile, step)
-            heights = _enlarge(rendered.heights[None], tile, step)[0]
-            pixels = mosaic.make(tile, heights)
-            behind = _enlarge(rendered.rgb.movedim(-1, 0), tile, step).movedim(0, -1)
-            colors = torch.where(pixels.seen[..., None] > 0, pixels.colors, behind)
-            seen = pixels.seen * (_enlarge(rendered.ends[None].float(), tile, step)[0] > 0.5)
-            features = _enlarge(rendered.features.movedim(-1, 0), tile, step).movedim(0, -1)
-            layers.heights[tile.slices] = heights.numpy()
-            layers.seen[tile.slices] = seen.numpy()
+    with progress_bar("Mapping", grid.count_tiles(TILE)) as tell:
+        for done, tile in enumerate(grid.tiles(TILE), start=1):
+            rendered = field.at(grid, tile)
+            pixels = mosaic.make(tile, rendered.heights)
+            colors = torch.where(pixels.seen[..., None] > 0, pixels.colors, rendered.rgb)
+            layers.heights[tile.slices] = rendered.heights.numpy()
+            layers.seen[tile.slices] = (pixels.seen * rendered.ends).numpy()
             layers.colors[tile.slices] = (colors * 255).round().byte().numpy()
-            layers.logits[tile.slices] = _classify(model, features, colors).numpy()
+            layers.logits[tile.slices] = _classify(model, rendered.features, colors).numpy()
             tell(done)
-
-
-def _enlarge(
-    values: Float[Tensor, "channels rows columns"], tile: Tile, step: int
-) -> Float[Tensor, "channels rows columns"]:
-    """Values of a lattice at every pixel of its tile."""
-    if step == 1:
-        return values
-    whole = F.interpolate(values[None], scale_factor=step, mode="bilinear", align_corners=False)[0]
-    return whole[:, : tile.rows, : tile.columns]
 
 
 def _classify(
@@ -135,5 +121,5 @@ def label_tiles(model: NerfSegModel, grid: MapGrid, layers: Layers) -> AreaCount
     return areas
 
 
-def _read(layer: ndarray, tile: Tile) -> Float[Tensor, "rows columns channels"]:
-    return torch.from_numpy(np.array(layer[tile.slices])).float()
+def _read(layer: DiskArray, tile: Tile) -> Float[Tensor, "rows columns channels"]:
+    return torch.from_numpy(layer[tile.slices]).float()

@@ -18,12 +18,12 @@ from torch import Tensor
 
 from nerfseg_ns.console.progress import progress_bar
 from nerfseg_ns.data.dataset import LabelledDataset
-from nerfseg_ns.maps.grid import Tile
+from nerfseg_ns.maps.grid import MapGrid, Tile
 from nerfseg_ns.maps.projection import Projector
-from nerfseg_ns.maps.surface import HeightRaster
+from nerfseg_ns.maps.surface import Surface
 
 STEP = 4
-"""Pixels of the map from place to place at which photos are weighed."""
+"""Pixels of the map, at least, from place to place at which photos are weighed."""
 SHARPNESS = 8.0
 """Power that weights are taken to before they are normalised: few places mix photos."""
 LEAST_WEIGHT = 0.02
@@ -51,11 +51,13 @@ class PhotoMosaic:
 
     Args:
         dataset: the photos.
-        surface: of the whole map.
+        grid: of the map.
+        surface: of the scene.
     """
 
-    def __init__(self, dataset: LabelledDataset, surface: HeightRaster) -> None:
-        self.dataset, self.surface, self.grid = dataset, surface, surface.grid
+    def __init__(self, dataset: LabelledDataset, grid: MapGrid, surface: Surface) -> None:
+        self.dataset, self.surface, self.grid = dataset, surface, grid
+        self.step = max(STEP, round(surface.grid.resolution / grid.resolution))
         self.projector = Projector(dataset.cameras)
         self.cameras = self.grid.frame.from_scene(self.projector.origins.numpy())
         self._kept: OrderedDict[int, UInt8[ndarray, "height width 3"]] = OrderedDict()
@@ -90,7 +92,7 @@ class PhotoMosaic:
         self, tile: Tile
     ) -> tuple[list[int], Float[Tensor, "views rows columns"], Float[Tensor, "rows columns"]]:
         """Photos of which a tile is made, how much each of them counts at each coarse place, and how many see it."""
-        rows, columns = self.grid.lattice(tile, max(STEP, self.surface.step))
+        rows, columns = self.grid.lattice(tile, self.step)
         mesh = np.meshgrid(rows.numpy(), columns.numpy(), indexing="ij")
         places = self.grid.positions(*(axis.ravel() for axis in mesh))
         heights = self.surface.at(places)

@@ -17,6 +17,7 @@ from rasterio.windows import Window
 
 from nerfseg_ns.core.files import write_text, write_whole
 from nerfseg_ns.labels.classes import ClassTable
+from nerfseg_ns.maps.disk_array import DiskArray
 from nerfseg_ns.maps.grid import MapGrid
 
 STRIP = 512
@@ -40,7 +41,7 @@ class RasterWriter:
     def write(
         self,
         name: str,
-        layer: ndarray,
+        layer: ndarray | DiskArray,
         overviews: str,
         nodata: Optional[float] = None,
         colors: Optional[dict[int, tuple[int, int, int]]] = None,
@@ -83,10 +84,10 @@ class RasterWriter:
         write_whole(path, make)
         return path
 
-    def _fill(self, file: Any, layer: ndarray) -> None:
+    def _fill(self, file: Any, layer: ndarray | DiskArray) -> None:
         for row in range(0, self.grid.rows, STRIP):
             rows = min(STRIP, self.grid.rows - row)
-            strip = np.array(layer[row : row + rows])
+            strip = layer[row : row + rows]
             window = Window(0, row, self.grid.columns, rows)
             file.write(strip[None] if strip.ndim == 2 else np.moveaxis(strip, -1, 0), window=window)
 
