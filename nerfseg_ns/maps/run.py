@@ -10,21 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import torch
-from jaxtyping import Float64
-from numpy import ndarray
 
 from nerfseg_ns.console.progress import say
 from nerfseg_ns.core.files import write_text
-from nerfseg_ns.core.indices import evenly_spaced_indices
 from nerfseg_ns.errors import UserError
-from nerfseg_ns.geo.georeference import METADATA_KEY
-from nerfseg_ns.geo.map_frame import GeoMapFrame, LocalMapFrame, MapFrame
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.maps.areas import AreaCounter
 from nerfseg_ns.maps.cloud import CloudWriter
 from nerfseg_ns.maps.config import MapConfig
 from nerfseg_ns.maps.existing_cloud import CloudClassifier
+from nerfseg_ns.maps.extent import find_extent, ray_step
 from nerfseg_ns.maps.grid import MapGrid
 from nerfseg_ns.maps.labelling import label_tiles, look_at_map, map_tiles
 from nerfseg_ns.maps.las_classes import Code, las_codes
@@ -36,10 +31,6 @@ from nerfseg_ns.maps.surface import HeightRaster
 from nerfseg_ns.pipeline import NerfSegPipeline
 from nerfseg_ns.runs.load import load_run
 
-LOOKS = 24
-"""Rays of a photo, along its longer side, that find where the scene is."""
-MOST_VIEWS = 400
-TRIMMED = 0.002
 COARSE_CELLS = 1500
 """Cells, along the longer side of a map, of the raster that says what hides what."""
 
@@ -90,46 +81,16 @@ def _facts(grid: MapGrid, config: MapConfig) -> dict[str, object]:
     }
 
 
-def make_frame(pipeline: NerfSegPipeline, crs: str | None) -> MapFrame:
-    """The map's coordinates: on the earth if the run knows where it is.
-
-    Raises:
-        UserError: a coordinate system is asked for, but the scene is nowhere; or nobody knows which way is up.
-    """
-    outputs = pipeline.datamanager.train_dataparser_outputs
-    georeference = outputs.metadata.get(METADATA_KEY)
-    if georeference is not None:
-        return GeoMapFrame(georeference, crs)
-    if crs is not None:
-        raise UserError(
-            f"--crs {crs} needs a scene that knows where it is: photos with GPS positions (nerfseg photos), or Earth "
-            "Studio's tracking data. Leave it out for a map in the scene's own units."
-        )
-    say("The scene is not georeferenced: the map has the scene's own axes, in units of its poses.")
-    geometry = pipeline.model.geometry
-    frame = getattr(geometry, "frame", None)
-    rotation = np.eye(3) if frame is None else frame.rotation.cpu().double().numpy()
-    return LocalMapFrame(rotation, float(outputs.dataparser_scale))
-
-
 def plan_grid(pipeline: NerfSegPipeline, config: MapConfig) -> tuple[MapGrid, float]:
     """The raster of the map: what the photos see of the scene; and what a pixel of a photo covers on the ground.
 
     Raises:
         UserError: it would have too many pixels.
     """
-    frame = make_frame(pipeline, config.crs)
-    cameras = pipeline.datamanager.train_dataset.cameras
-    surface = frame.from_scene(_looked_at(pipeline).numpy())
-    surface = without_strays(surface)
-    origins = frame.from_scene(cameras.camera_to_worlds[:, :, 3].cpu().numpy())
-    height = float(np.median(origins[:, 2]) - np.median(surface[:, 2]))
-    if height <= 0:
-        raise UserError("The cameras of this scene lie below its surface: a map from above cannot be made of it.")
-    distance = height / float(cameras.fx.median())  # of a photo that looks straight down
+    extent = find_extent(pipeline, config.crs)
+    frame, distance = extent.frame, extent.distance
     resolution = config.resolution or _round(distance)
-    ceiling = max(float(origins[:, 2].max()), float(surface[:, 2].max()) + 0.1 * height)
-    grid = MapGrid.around(frame, surface, resolution, ceiling)
+    grid = MapGrid.around(frame, extent.surface, resolution, extent.ceiling)
     if grid.rows * grid.columns > config.max_pixels:
         raise UserError(
             f"A map of {grid.columns:,} x {grid.rows:,} pixels of {resolution:g} {frame.unit} is larger than "
@@ -140,31 +101,6 @@ def plan_grid(pipeline: NerfSegPipeline, config: MapConfig) -> tuple[MapGrid, fl
         f"distance is {distance:.3g})."
     )
     return grid, distance
-
-
-@torch.no_grad()
-def _looked_at(pipeline: NerfSegPipeline) -> Float64[ndarray, "points 3"]:
-    """Points of the surface, evenly over the photos."""
-    model, cameras = pipeline.model, pipeline.datamanager.train_dataset.cameras
-    points = []
-    for view in evenly_spaced_indices(len(cameras), MOST_VIEWS):
-        width, height = int(cameras.width[view]), int(cameras.height[view])
-        step = max(1, max(width, height) // LOOKS)
-        rows, columns = torch.arange(step // 2, height, step), torch.arange(step // 2, width, step)
-        coords = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1).reshape(-1, 2) + 0.5
-        rays = cameras.generate_rays(torch.full((len(coords), 1), view), coords=coords).to(model.device)
-        level = model.render(rays)[-1]
-        ends = level.accumulation[:, 0] > 0.5
-        points.append((rays.origins + rays.directions * level.depth)[ends].cpu().double())
-    return torch.cat(points)
-
-
-def without_strays(points: Float64[ndarray, "points 3"]) -> Float64[ndarray, "points 3"]:
-    """Points but for the few that lie farther off than the rest: where photos see the horizon, rays end anywhere."""
-    low, inner_low, inner_high, high = np.quantile(points, [TRIMMED, 0.1, 0.9, 1 - TRIMMED], axis=0)
-    reach = inner_high - inner_low
-    low, high = np.maximum(low, inner_low - reach), np.minimum(high, inner_high + reach)
-    return points[((points >= low) & (points <= high)).all(axis=1)]
 
 
 def _round(distance: float) -> float:
@@ -195,23 +131,11 @@ def make_layers(
     layers = Layers(place, grid, len(model.class_names), with_eye)
     coarse = max(1, round(max(grid.rows, grid.columns) / COARSE_CELLS))
     mosaic = PhotoMosaic(dataset, HeightRaster(model, grid, max(coarse, 2)))
-    map_tiles(model, mosaic, grid, layers, ray_step(pipeline, grid))
+    map_tiles(model, mosaic, grid, layers, ray_step(pipeline, grid.resolution))
     if with_eye:
         longest = int(max(dataset.cameras.width.max(), dataset.cameras.height.max()))
         look_at_map(model, grid, layers, model.eye.scale(longest) * grid.resolution / sample_distance)
     return layers, label_tiles(model, grid, layers)
-
-
-def ray_step(pipeline: NerfSegPipeline, grid: MapGrid) -> int:
-    """Pixels from ray to ray: two rays for each cell of the geometry's finest planes, which know nothing finer."""
-    geometry = pipeline.model.geometry
-    if not hasattr(geometry, "frame") or not hasattr(geometry.config, "resolutions"):
-        return 2
-    outputs = pipeline.datamanager.train_dataparser_outputs
-    georeference = outputs.metadata.get(METADATA_KEY)
-    per_unit = georeference.metres_per_unit if georeference is not None else 1 / float(outputs.dataparser_scale)
-    cell = 2 * float(geometry.frame.half_size[:2].max()) / max(geometry.config.resolutions) * per_unit
-    return max(1, min(8, round(cell / 2 / grid.resolution)))
 
 
 def write_clouds(grid: MapGrid, layers: Layers, codes: list[Code], config: MapConfig, output: Path) -> None:
