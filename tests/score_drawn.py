@@ -2,8 +2,9 @@
 
 python tests/score_drawn.py TOWN RUN/config.yml OUT
 
-TOWN is a folder that nerfseg town or nerfseg demo made, RUN a run on it; labels and polygons go to OUT. Prints the share
-of labelled pixels that are right, all of them and those that are not near a border of classes, and how many are labelled.
+TOWN is a folder that nerfseg town or nerfseg demo made, RUN a run on it; labels and polygons go to OUT. Prints the
+share of labelled pixels that are right, all of them and those that are not near a border of classes, and how many are
+labelled.
 """
 
 from __future__ import annotations
