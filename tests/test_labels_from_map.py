@@ -254,7 +254,7 @@ def test_a_training_takes_the_labels(from_map, true_map, small_town, tmp_path):
     shutil.copytree(small_town, scene)
     told = from_map(true_map, output_dir=scene / "train" / "labels-from-map", photos=3)
     files = sorted((scene / "train" / "labels-from-map").iterdir())
-    assert "3 photos are labelled" in told and len(files) == 3 and "are not seen by the 3 photos" in told
+    assert "3 photos are labelled" in told and len(files) == 3 and "none of the 3 photos sees any of it" in told
     check_scene(scene, CheckConfig(contact_sheet=None, label_folder="labels-from-map"))
     hand = [np.asarray(Image.open(path)) for path in sorted((scene / "train" / "label").glob("*.png"))]
     assert all(np.asarray(Image.open(path)).shape == hand[0].shape for path in files)
@@ -269,7 +269,8 @@ def test_the_command(ns, fast_run, fast_pipeline, small_town, tmp_path):
     path = write_drawing(tmp_path / "d.geojson", drawn, None, **{"class": ["Road", "Building", "Water"]})
     flags = ["--polygons", path, "--load-config", fast_run, "--output-dir", tmp_path / "out"]
     told = " ".join(ns("nerfseg", "labels-from-map", small_town, *flags).split())
-    assert "1 of them lie on others of another class" in told and "3 (Water)" in told
+    assert "1 of them lie on others of another class" in told
+    assert "1 shape (3 Water): off the scene." in told
     values = set().union(*(np.unique(np.asarray(Image.open(p))) for p in (tmp_path / "out").iterdir()))
     assert values == {0, 8, IGNORE_INDEX}
 

@@ -90,13 +90,19 @@ class LabelFolder:
         Args:
             stem: of the photo's file.
             labels: class indices, IGNORE_INDEX where not labelled.
+
+        Raises:
+            UserError: it cannot be written.
         """
         unlabelled = np.uint8(self.table.file_ignore_index or 0)
         pixels = np.where(labels == IGNORE_INDEX, unlabelled, labels)
         info = PngInfo()
         info.add_text(CHUNK, _digest(pixels))
         path = self.folder / f"{stem}.png"
-        write_whole(path, lambda beside: Image.fromarray(pixels).save(beside, pnginfo=info))
+        try:
+            write_whole(path, lambda beside: Image.fromarray(pixels).save(beside, pnginfo=info))
+        except OSError as error:
+            raise UserError(f"Cannot write {path}: {error.strerror or error}. Choose another --output-dir.") from error
         return path
 
     def remove_earlier(self, written: Iterable[Path]) -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Optional
 
 import numpy as np
 import shapely
-from jaxtyping import Int64, UInt
+from jaxtyping import UInt
 from numpy import ndarray
 from PIL import Image
 
@@ -17,13 +17,14 @@ from nerfseg_ns.console.progress import progress_bar, say
 from nerfseg_ns.console.train_command import train_command
 from nerfseg_ns.core.device import device_type
 from nerfseg_ns.dataparsers.detect import CARLA_MVS, detect_dataparser
-from nerfseg_ns.errors import UserError
+from nerfseg_ns.errors import ErrorCollector, UserError
 from nerfseg_ns.maps.drawn.carry import Carrier
 from nerfseg_ns.maps.drawn.classes import find_classes
 from nerfseg_ns.maps.drawn.config import FOLDER, DrawnConfig
 from nerfseg_ns.maps.drawn.features import Features, read_features
 from nerfseg_ns.maps.drawn.label_files import LabelFolder
-from nerfseg_ns.maps.drawn.shapes import Shapes, count_overlaps, make_shapes, named
+from nerfseg_ns.maps.drawn.report import Result, say_drawn, say_result
+from nerfseg_ns.maps.drawn.shapes import Shapes, make_shapes
 from nerfseg_ns.maps.drawn.sheet import Sheet
 from nerfseg_ns.maps.drawn.sightings import Sighting, choose_photos, find_sightings
 from nerfseg_ns.maps.extent import Extent, find_extent, ray_step
@@ -36,12 +37,10 @@ from nerfseg_ns.runs.scene import scene_of
 
 STROKE = 3.0
 """Width of lines and points, pixels of the photos, as in other label files."""
-TOLERANCE = 0.015
+TOLERANCE = 0.01
 """Of the cameras' height: how far from the surface as seen from above a pixel's place may be."""
 MOST_CELLS = 1500
 """Of the surface, along its longer side."""
-SHOWN = 10
-"""Shapes that are named one by one."""
 
 
 def run_labels_from_map(scene: Optional[Path], config: DrawnConfig) -> Path:
@@ -62,25 +61,30 @@ def run_labels_from_map(scene: Optional[Path], config: DrawnConfig) -> Path:
     pipeline = load_run(config.load_config)
     data = scene_of(pipeline, config.load_config, scene)
     table = pipeline.datamanager.train_dataset.label_maps.table
-    reading = find_classes(features, table, config.field)
     output = (config.output_dir or default_folder(data)).expanduser().resolve()
-    folder = LabelFolder(output, table, config.overwrite)
+    problems = ErrorCollector()
+    with problems.collect():
+        reading = find_classes(features, table, config.field)
+    with problems.collect():
+        folder = LabelFolder(output, table, config.overwrite)
+    problems.raise_found()
     extent = find_extent(pipeline, None)
     shapes = make_shapes(features, reading.classes, extent.frame, config.stroke_width or STROKE * extent.distance)
     work = prepare(pipeline, extent, features, shapes, config)
     photos = pipeline.datamanager.train_dataset.image_filenames
     folder.require_free(photos[sighting.view].stem for sighting in work.sightings)
-    _say_what(shapes, reading.name, extent)
-    result = Result(np.zeros(len(table), np.int64), np.zeros(len(shapes) + 1, np.int64))
+    say_drawn(shapes, reading.name, extent.distance**2)
+    result = Result.of(len(table), len(shapes))
     for sighting, numbers in carry_all(work):
         labels = work.sheet.classes_of(numbers)
         if result.add(labels, numbers):
             photo = photos[sighting.view]
             result.written.append(folder.write(photo.stem, _resize(labels, _label_size(pipeline, photo))))
     removed = folder.remove_earlier(result.written)
-    _say_result(result, work, table, removed, config)
-    if result.written:
-        _say_next(data, output)
+    say_result(result, work.sheet, work.carrier.surface.grid, table, config.photos)
+    if removed:
+        say(f"{removed} label files of an earlier drawing, whose photos see nothing of this one, are gone.")
+    _say_next(data, output)
     return output
 
 
@@ -92,22 +96,6 @@ class Work:
     sheet: Sheet
     sightings: List[Sighting]
     """Of the photos to label."""
-
-
-@dataclass
-class Result:
-    """What was labelled."""
-
-    class_pixels: Int64[ndarray, " classes"]
-    shape_pixels: Int64[ndarray, " shapes_and_nothing"]
-    written: List[Path] = field(default_factory=list)
-
-    def add(self, labels: ndarray, numbers: ndarray) -> bool:
-        """Counts the pixels of a photo; whether any is labelled."""
-        counts = np.bincount(labels.ravel(), minlength=256)[: len(self.class_pixels)]
-        self.class_pixels += counts
-        self.shape_pixels += np.bincount(numbers.ravel(), minlength=len(self.shape_pixels))
-        return bool(counts.any())
 
 
 def default_folder(data: Path) -> Path:
@@ -171,32 +159,6 @@ def _label_size(pipeline: NerfSegPipeline, photo: Path) -> tuple[int, int]:
 
 def _resize(labels: ndarray, size: tuple[int, int]) -> ndarray:
     return np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
-
-
-def _say_what(shapes: Shapes, field_name: str, extent: Extent) -> None:
-    left_out = "".join(f"; {count} {why}" for why, count in shapes.notes.items())
-    say(f"{len(shapes)} shapes, classes by the field {field_name}{left_out}.")
-    overlaps = count_overlaps(shapes, extent.distance**2)
-    if overlaps:
-        say(f"{overlaps} of them lie on others of another class: what comes later in the file lies on top.")
-
-
-def _say_result(result: Result, work: Work, table, removed: int, config: DrawnConfig) -> None:
-    counts = ", ".join(f"{table.names[i]} {count:,}" for i, count in enumerate(result.class_pixels) if count)
-    say(f"{len(result.written)} photos are labelled. Pixels: {counts or 'none'}.")
-    if removed:
-        say(f"{removed} label files of an earlier drawing, whose photos see nothing of this one, are gone.")
-    shapes = work.sheet.shapes
-    unseen = np.flatnonzero(result.shape_pixels[1:] == 0)
-    if len(unseen):
-        few = ", ".join(named(shapes, table, index) for index in unseen[:SHOWN]) + (
-            ", ..." if len(unseen) > SHOWN else ""
-        )
-        who = f"the {config.photos} photos" if config.photos else "any photo"
-        say(
-            f"{len(unseen)} shapes are not seen by {who}, lie below later ones or are smaller than the margin at their "
-            f"border; by their number in the file: {few}."
-        )
 
 
 def _say_next(data: Path, output: Path) -> None:

@@ -139,4 +139,4 @@ def count_overlaps(shapes: Shapes, least: float) -> int:
 def named(shapes: Shapes, table: ClassTable, index: int) -> str:
     """A feature for messages: its number in the file and its class."""
     label = int(shapes.classes[index])
-    return f"{shapes.numbers[index]} ({'erases' if label == IGNORE_INDEX else table.names[label]})"
+    return f"{shapes.numbers[index]} {'that erases' if label == IGNORE_INDEX else table.names[label]}"

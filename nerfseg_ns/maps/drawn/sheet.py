@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import shapely
-from jaxtyping import Float, Int64, UInt
+from jaxtyping import Bool, Float, Int64, UInt
 from numpy import ndarray
 from rasterio.features import rasterize
 from rasterio.transform import Affine
@@ -18,8 +18,10 @@ from nerfseg_ns.maps.grid import MapGrid
 
 FINER = 2
 """Cells per pixel of the photos, along each axis."""
-MOST_CELLS = 12_000
+MOST_CELLS = 8000
 """Along the longer side."""
+MOST_SAMPLED = 2_000_000
+"""Cells that places are drawn from."""
 NOTHING = 0
 """Where no shape lies; shapes are counted from 1."""
 
@@ -66,7 +68,7 @@ class Sheet:
         transform = Affine(side, 0, low[0], 0, -side, high[1])
         on_top = rasterize(zip(shapes.areas, numbers), (rows, columns), fill=NOTHING, transform=transform, dtype=kind)
         sheet = cls(shapes, float(low[0]), float(high[1]), side, on_top)
-        sheet._leave_borders(round(margin * distance / side))
+        sheet._leave_borders(max(1, round(margin * distance / side)) if margin > 0 else 0)
         return sheet
 
     def _leave_borders(self, cells: int) -> None:
@@ -83,6 +85,15 @@ class Sheet:
         """Class indices of shapes by their numbers; IGNORE_INDEX for none, and for shapes that erase."""
         return np.append(IGNORE_INDEX, self.shapes.classes).astype(np.uint8)[numbers]
 
+    def lies_off(self, grid: MapGrid) -> Bool[ndarray, " shapes"]:
+        """Which shapes lie off a map."""
+        right, bottom = grid.left + grid.columns * grid.resolution, grid.top - grid.rows * grid.resolution
+        return ~shapely.intersects(self.shapes.areas, shapely.box(grid.left, bottom, right, grid.top))
+
+    def has(self) -> Bool[ndarray, " shapes"]:
+        """Which shapes are on top anywhere."""
+        return np.bincount(self.on_top.ravel(), minlength=len(self.shapes) + 1)[1:] > 0
+
     def at(self, places: Float[ndarray, "points 2"]) -> UInt[ndarray, "points"]:
         """Numbers of the shapes on top at x and y; NOTHING off the sheet, or at no place (NaN)."""
         with np.errstate(invalid="ignore"):
@@ -94,11 +105,15 @@ class Sheet:
         return found
 
     def sample(self, count: int) -> tuple[Float[ndarray, "places 2"], Int64[ndarray, " places"]]:
-        """About so many places, evenly over what was drawn, at least one of each shape that is on top anywhere; and the
+        """About so many places, evenly over what was drawn, one of each shape at least if its middle is on top; and the
         numbers of their shapes."""
-        rows, columns = np.nonzero(self.on_top)
+        step = max(1, int(np.sqrt(self.on_top.size / MOST_SAMPLED)))
+        rows, columns = step * np.array(np.nonzero(self.on_top[::step, ::step]))
+        chosen = np.random.default_rng(0).permutation(len(rows))[:count]
+        rows, columns = rows[chosen], columns[chosen]
+        places = [self.left + (columns + 0.5) * self.side, self.top - (rows + 0.5) * self.side]
         numbers = self.on_top[rows, columns].astype(np.int64)
-        chosen = np.random.default_rng(0).permutation(len(numbers))[:count]
-        chosen = np.union1d(chosen, np.unique(numbers, return_index=True)[1])
-        places = [self.left + (columns[chosen] + 0.5) * self.side, self.top - (rows[chosen] + 0.5) * self.side]
-        return np.stack(places, axis=-1), numbers[chosen]
+        missed = np.setdiff1d(np.arange(1, len(self.shapes) + 1), numbers)
+        inside = shapely.get_coordinates(shapely.point_on_surface(self.shapes.areas[missed - 1]))
+        on_top = self.at(inside) == missed
+        return np.concatenate([np.stack(places, axis=-1), inside[on_top]]), np.append(numbers, missed[on_top])
