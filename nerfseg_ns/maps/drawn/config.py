@@ -17,7 +17,7 @@ FOLDER = "labels-from-map"
 class DrawnConfig:
     """What was drawn, and how it becomes labels."""
 
-    polygons: Path = Path("polygons.gpkg")
+    polygons: Path
     """GeoPackage, GeoJSON or Shapefile with what was drawn: polygons, lines and points, in any coordinate system. One
     without a coordinate system is taken to be in that of the scene's map (nerfseg map)."""
     load_config: Path = Path("config.yml")

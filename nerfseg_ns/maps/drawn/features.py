@@ -14,12 +14,11 @@ import rasterio
 import shapely
 from numpy import ndarray
 from pyogrio.errors import DataLayerError, DataSourceError
+from pyproj.exceptions import CRSError
 
 from nerfseg_ns.errors import UserError
 
 FORMS = "a GeoPackage, a GeoJSON or a Shapefile"
-DEFAULT_CRS = "EPSG:4326"
-"""What GDAL takes every GeoJSON to be in that does not say."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def read_features(path: Path, layer: Optional[str] = None) -> Features:
     if not len(geometries):
         raise UserError(f"Nothing is drawn in {path} (layer {name}): it has no features. Is it the right file?")
     fields = {str(field): column for field, column in zip(meta["fields"], values)}
-    return Features(path, name, _crs(meta["crs"]), _says_no_crs(path), geometries, fields)
+    return Features(path, name, _crs(path, meta["crs"]), _says_no_crs(path), geometries, fields)
 
 
 def _refuse_raster(path: Path) -> None:
@@ -94,11 +93,16 @@ def _choose_layer(path: Path, layer: Optional[str]) -> str:
     return layer or layers[0]
 
 
-def _crs(text: Optional[str]) -> Optional[pyproj.CRS]:
+def _crs(path: Path, text: Optional[str]) -> Optional[pyproj.CRS]:
     """The coordinate system, if it is one of the earth."""
     if text is None:
         return None
-    crs = pyproj.CRS.from_user_input(text)
+    try:
+        crs = pyproj.CRS.from_user_input(text)
+    except CRSError as error:
+        raise UserError(
+            f"The coordinate system of {path} is none that PROJ knows: {error}. Save it in another."
+        ) from error
     return crs if crs.is_geographic or crs.is_projected or crs.is_geocentric or crs.is_bound else None
 
 
@@ -110,4 +114,4 @@ def _says_no_crs(path: Path) -> bool:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):
         return False
-    return isinstance(content, dict) and "crs" not in content
+    return isinstance(content, dict) and content.get("crs") is None
