@@ -16,6 +16,7 @@ from nerfseg_ns.compare.config import CompareConfig
 from nerfseg_ns.demo.config import DemoConfig
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.maps.config import MapConfig
+from nerfseg_ns.maps.drawn.config import DrawnConfig
 from nerfseg_ns.photos.config import PhotosConfig
 from nerfseg_ns.segment.config import SegmentConfig
 from nerfseg_ns.town.config import TownConfig
@@ -127,6 +128,29 @@ def map_scene(config: Annotated[MapConfig, tyro.conf.arg(name="")]) -> None:
     run_map(config)
 
 
+def labels_from_map(
+    config: Annotated[DrawnConfig, tyro.conf.arg(name="")],
+    scene: Annotated[Optional[Path], tyro.conf.Positional, tyro.conf.arg(metavar="SCENE")] = None,
+) -> None:
+    """Carry labels drawn on a map into the photos: polygons, lines and points of a GeoPackage, GeoJSON or Shapefile.
+
+    Draw them in QGIS or the like on ortho.tif of nerfseg map, or on any orthophoto. Each pixel of a training photo gets
+    the class of the place that it shows; walls, which have no place on a map, stay unlabelled. Needs rasterio and
+    pyogrio: pip install 'nerfseg[maps]'.
+
+    Args:
+        config: What was drawn, and how it becomes labels.
+        scene: Folder of the scene, to be sure that the run is of it; may be left out.
+    """
+    config.check(scene)
+    from nerfseg_ns.console.warning_filters import filter_warnings
+
+    filter_warnings()  # the next import brings nerfstudio
+    from nerfseg_ns.maps.drawn.run import run_labels_from_map
+
+    run_labels_from_map(scene, config)
+
+
 def bench(config: Annotated[BenchConfig, tyro.conf.arg(name="")]) -> None:
     """Measure the methods on this machine: steps, label map, start-up, memory, growth, and mIoU over time.
 
@@ -194,6 +218,7 @@ def main() -> None:
                 "check": check,
                 "segment": segment,
                 "map": map_scene,
+                "labels-from-map": labels_from_map,
                 "bench": bench,
                 "compare": compare,
                 "augment": augment,

@@ -30,6 +30,7 @@ def call(monkeypatch, *arguments):
         (("augment",), "--min-confidence"),
         (("photos",), "--matching"),
         (("check",), "--contact-sheet"),
+        (("labels-from-map",), "--stroke-width"),
     ],
 )
 def test_help(subcommand, option):

@@ -66,6 +66,7 @@ def test_layout_of_the_files(tmp_path: Path) -> None:
         expected |= {f"{split}/{kind}/{stem}.txt" for kind in ("pose", "intrinsics") for stem in names}
         expected |= {f"truth/{split}/depth/{stem}.npy" for stem in names}
     expected |= {f"truth/train/label/{stem}.png" for stem in stems["train"]}
+    expected |= {f"truth/map/{name}.tif" for name in ("labels", "dsm", "ortho")}
     assert _files(scene).keys() == expected
     assert [path.name for path in tmp_path.iterdir()] == ["scene"]
     rgb, label = Image.open(scene / "test/rgb/0000.png"), Image.open(scene / "test/label/0000.png")

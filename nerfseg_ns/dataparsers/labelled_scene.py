@@ -25,7 +25,7 @@ from nerfseg_ns.geometry.ground_plane import ground_rotation
 from nerfseg_ns.labels.classes import ClassTable
 from nerfseg_ns.labels.find import FORMS, find_labels, open_label
 from nerfseg_ns.labels.label_maps import LabelMaps, require_labelled_pixels, resolve_labels
-from nerfseg_ns.labels.photo_label import PhotoLabel
+from nerfseg_ns.labels.photo_label import PhotoLabel, Size
 
 if TYPE_CHECKING:
     from nerfseg_ns.geo.local_frame import LocalFrame
@@ -150,6 +150,16 @@ class LabelledSceneMixin:
             self._require_labels(labels, scene)
         outputs.metadata["semantics"] = LabelMaps.of(labels, scene.table)
         return outputs
+
+    def label_size(self, photo: Path) -> Size:
+        """Width and height that labels of a photo have: those at full size, where a smaller copy is loaded.
+
+        Args:
+            photo: the image that is loaded.
+        """
+        if self._scene is None:
+            self._scene = self._read_scene()
+        return next(frame.label_size for frame in self._scene.frames if frame.photo == photo)
 
     def _read_scene(self) -> _Scene:
         """Reads and checks everything but the parent's part."""

@@ -12,6 +12,16 @@ from nerfseg_ns.errors import ErrorCollector, UserError
 LIBRARIES = ("rasterio", "pyogrio", "shapely", "laspy", "lazrs")
 
 
+def require_libraries(command: str) -> None:
+    """Raises UserError if libraries are missing that a command of nerfseg needs and that are not installed with it."""
+    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"nerfseg {command} needs {' and '.join(missing)}: pip install 'nerfseg[maps]' (or, from source, -e "
+            "'.[maps]')."
+        )
+
+
 @dataclass
 class MapConfig:
     """How a map is made."""
@@ -46,14 +56,8 @@ class MapConfig:
             UserError: one makes no sense.
         """
         problems = ErrorCollector()
-        missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
-        if missing:
-            problems.add(
-                UserError(
-                    f"nerfseg map needs {' and '.join(missing)}: pip install 'nerfseg[maps]' (or, from source, -e "
-                    "'.[maps]')."
-                )
-            )
+        with problems.collect():
+            require_libraries("map")
         if not self.load_config.is_file():
             problems.add(UserError(f"There is no file {self.load_config}. Name the config.yml of a trained run."))
         if self.resolution is not None and not self.resolution > 0:

@@ -128,6 +128,7 @@ def field_raster(model: NerfSegModel, grid: MapGrid, checkpoint: Path, place: Pa
         checkpoint: that the model was loaded from.
         place: for the raster where the run's folder cannot be written to.
     """
+    checkpoint = checkpoint.resolve()
     run = checkpoint.parent.parent
     folder = (run if os.access(run, os.W_OK) else place) / FOLDER
     facts = _facts(grid, checkpoint)

@@ -19,13 +19,13 @@ from nerfseg_ns.maps.areas import AreaCounter
 from nerfseg_ns.maps.cloud import CloudWriter
 from nerfseg_ns.maps.config import MapConfig
 from nerfseg_ns.maps.existing_cloud import CloudClassifier
+from nerfseg_ns.maps.extent import Extent, field_grid, find_extent, two_digits
 from nerfseg_ns.maps.field_raster import field_raster
 from nerfseg_ns.maps.grid import MapGrid
 from nerfseg_ns.maps.labelling import label_tiles, look_at_map, map_tiles
 from nerfseg_ns.maps.las_classes import Code, las_codes
 from nerfseg_ns.maps.layers import Layers
 from nerfseg_ns.maps.mosaic import PhotoMosaic
-from nerfseg_ns.maps.plan import MapPlan, plan_map
 from nerfseg_ns.maps.polygons import find_polygons, write_polygons
 from nerfseg_ns.maps.rasters import NO_HEIGHT, RasterWriter, write_class_names, write_grey_style
 from nerfseg_ns.maps.surface import Surface
@@ -51,10 +51,10 @@ def run_map(config: MapConfig) -> Path:
     output = config.output_dir.expanduser().resolve()
     table = pipeline.datamanager.train_dataset.label_maps.table
     codes = las_codes(table, config.las_classes)
-    plan = plan_map(pipeline, config)
-    grid = plan.grid
+    extent = find_extent(pipeline, config.crs)
+    grid = plan_grid(extent, config)
     with workplace(output) as place:
-        layers, areas = make_layers(pipeline, plan, config.load_config, place)
+        layers, areas = make_layers(pipeline, extent, grid, find_checkpoint(config.load_config), place)
         write_clouds(grid, layers, codes, config, output)
         write_layers(table, grid, layers, output)
         write_classes(table, grid, layers, areas, config.min_area, output, place)
@@ -81,6 +81,26 @@ def _facts(grid: MapGrid, config: MapConfig) -> dict[str, object]:
     }
 
 
+def plan_grid(extent: Extent, config: MapConfig) -> MapGrid:
+    """The raster of the map.
+
+    Raises:
+        UserError: it would have too many pixels.
+    """
+    unit, resolution = extent.frame.unit, config.resolution or two_digits(extent.distance)
+    grid = MapGrid.around(extent.frame, extent.surface, resolution, extent.ceiling)
+    if grid.rows * grid.columns > config.max_pixels:
+        raise UserError(
+            f"A map of {grid.columns:,} x {grid.rows:,} pixels of {resolution:g} {unit} is larger than --max-pixels "
+            f"({config.max_pixels:,}). Choose a coarser --resolution, or raise --max-pixels."
+        )
+    say(
+        f"A map of {grid.columns:,} x {grid.rows:,} pixels of {resolution:g} {unit} (the photos' ground sample "
+        f"distance is {extent.distance:.3g})."
+    )
+    return grid
+
+
 @contextmanager
 def workplace(output: Path) -> Iterator[Path]:
     """A folder beside the map for what is large and not kept."""
@@ -95,17 +115,19 @@ def workplace(output: Path) -> Iterator[Path]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def make_layers(pipeline: NerfSegPipeline, plan: MapPlan, run: Path, place: Path) -> tuple[Layers, AreaCounter]:
+def make_layers(
+    pipeline: NerfSegPipeline, extent: Extent, grid: MapGrid, checkpoint: Path, place: Path
+) -> tuple[Layers, AreaCounter]:
     """Surface, colors and labels of every pixel, and how much each class covers."""
-    model, dataset, grid = pipeline.model.eval(), pipeline.datamanager.train_dataset, plan.grid
+    model, dataset = pipeline.model.eval(), pipeline.datamanager.train_dataset
     with_eye = model.fusion.photo_weight > 0
     layers = Layers(place, grid, len(model.class_names), with_eye)
-    field = field_raster(model, plan.field_grid, find_checkpoint(run).resolve(), place)
+    field = field_raster(model, field_grid(pipeline, extent), checkpoint, place)
     mosaic = PhotoMosaic(dataset, grid, Surface(field.grid, field.heights))
     map_tiles(model, mosaic, field, grid, layers)
     if with_eye:
         longest = int(max(dataset.cameras.width.max(), dataset.cameras.height.max()))
-        look_at_map(model, grid, layers, model.eye.scale(longest) * grid.resolution / plan.sample_distance)
+        look_at_map(model, grid, layers, model.eye.scale(longest) * grid.resolution / extent.distance)
     return layers, label_tiles(model, grid, layers)
 
 

@@ -51,3 +51,24 @@ class Surface:
             places = points + way * (camera - points)
             hidden |= self.at(places[:, :2]) > torch.from_numpy(places[:, 2]).float() + tolerance
         return ~hidden & torch.from_numpy(rise > 0)
+
+    def is_top(self, points: Float[ndarray, "points 3"], tolerance: float) -> Bool[ndarray, "points"]:
+        """Whether points are on the surface as seen from straight above, and not on a wall or under a roof.
+
+        Args:
+            points: in map coordinates; those beyond the map, or without a place (NaN), are not.
+            tolerance: how far they may be above or below it.
+        """
+        side, heights = self.grid.resolution, self.heights.numpy()
+        with np.errstate(invalid="ignore"):
+            places = np.stack([self.grid.top - points[:, 1], points[:, 0] - self.grid.left], axis=-1) / side
+            inside = ((places >= 0) & (places < heights.shape)).all(axis=-1)
+        rows, columns = places[inside].astype(np.int64).T
+        near = np.zeros(len(rows), dtype=bool)
+        for down, right in np.ndindex(3, 3):  # beside an edge, both of its heights are true
+            row = (rows + down - 1).clip(0, heights.shape[0] - 1)
+            column = (columns + right - 1).clip(0, heights.shape[1] - 1)
+            near |= np.abs(heights[row, column] - points[inside, 2]) <= tolerance
+        found = np.zeros(len(points), dtype=bool)
+        found[inside] = near
+        return found

@@ -12,11 +12,11 @@ from numpy import ndarray
 from nerfseg_ns.console.progress import say
 from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.dataparsers.photo_names import name_photos
-from nerfseg_ns.errors import UserError
 from nerfseg_ns.evaluation.prediction import Prediction, as_prediction
 from nerfseg_ns.eye.eye import Eye
 from nerfseg_ns.runs.label_mapper import LabelMapper
 from nerfseg_ns.runs.load import load_run
+from nerfseg_ns.runs.scene import scene_of
 from nerfseg_ns.segment.config import SegmentConfig
 from nerfseg_ns.segment.photos import FOLDER, Picture, photos_in
 from nerfseg_ns.segment.source import PhotoSource, digest_of
@@ -39,9 +39,7 @@ class RunSource(PhotoSource):
     def __init__(self, scene: Optional[Path], config: SegmentConfig) -> None:
         self.pipeline = load_run(config.load_config)
         manager = self.pipeline.datamanager
-        own = Path(manager.dataparser.config.data).resolve()
-        if scene is not None and scene.resolve() not in (own, own.parent):
-            raise UserError(f"{config.load_config} is of a run on {own}, not on {scene}. Leave the scene out.")
+        own = scene_of(self.pipeline, config.load_config, scene)
         self._places: Dict[str, Tuple[LabelledDataset, int]] = {}
         datasets = (manager.train_dataset, manager.eval_dataset)
         placed = list(dict.fromkeys(path for data in datasets for path in data.image_filenames))

@@ -20,6 +20,7 @@ from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.layout import build_town
 from nerfseg_ns.town.render import Renderer
 from nerfseg_ns.town.scene_writer import SceneWriter
+from nerfseg_ns.town.truth_map import write_truth_map
 from nerfseg_ns.town.write_carla_mvs import CarlaMVSWriter
 from nerfseg_ns.town.write_earth_studio import EarthStudioWriter
 
@@ -125,6 +126,8 @@ def _write_scene(config: TownConfig, record: dict, folder: Path) -> None:
                 _write_view(writer, renderer, split, index, pose)
                 progress.advance(task)
     CLASSES.save(folder / "classes.json")
+    if not write_truth_map(writer, renderer):
+        CONSOLE.print("The town's true map (truth/map) is left out: it needs rasterio, of nerfseg\\[maps].")
     facts = {**writer.finish(), "sun_direction": [round(float(value), 6) for value in renderer.sun]}
     (folder / RECORD).write_text(json.dumps({**record, **facts}, indent=1) + "\n")
 

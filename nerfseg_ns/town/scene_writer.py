@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 from PIL import Image
 
+from nerfseg_ns.geo.map_frame import MapFrame
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.render import View
 
@@ -41,6 +42,10 @@ class SceneWriter(ABC):
             pose: camera-to-world in metres, OpenCV axes.
             camera: pinhole matrix in pixels.
         """
+
+    @abstractmethod
+    def map_frame(self) -> tuple[MapFrame, float]:
+        """Coordinates of a map of the town, in which the scene is the written one; and metres per unit of the scene."""
 
     @abstractmethod
     def finish(self) -> dict[str, Any]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from nerfseg_ns.geo.map_frame import LocalMapFrame, MapFrame
 from nerfseg_ns.town.cameras import METRES_PER_UNIT
 from nerfseg_ns.town.render import View
 from nerfseg_ns.town.scene_writer import SceneWriter, write_depth, write_matrix, write_png
@@ -30,6 +32,9 @@ class CarlaMVSWriter(SceneWriter):
         if split == "train":
             write_png(truth / "label" / f"{stem}.png", view.label)
         write_depth(truth / "depth" / f"{stem}.npy", view.depth / METRES_PER_UNIT)
+
+    def map_frame(self) -> tuple[MapFrame, float]:
+        return LocalMapFrame(np.eye(3), 1.0), METRES_PER_UNIT
 
     def finish(self) -> dict[str, Any]:
         return {

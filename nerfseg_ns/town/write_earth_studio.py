@@ -13,7 +13,9 @@ from numpy import ndarray
 from PIL import Image
 
 from nerfseg_ns.geo.earth_studio import EARTH_RADIUS, Track, write_track
+from nerfseg_ns.geo.georeference import Georeference
 from nerfseg_ns.geo.local_frame import LocalFrame
+from nerfseg_ns.geo.map_frame import GeoMapFrame, MapFrame
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.render import View
 from nerfseg_ns.town.scene_writer import SceneWriter, write_depth, write_matrix, write_png
@@ -55,13 +57,21 @@ class EarthStudioWriter(SceneWriter):
         write_matrix(truth / "pose" / f"{stem}.txt", pose)
         write_depth(truth / "depth" / f"{stem}.npy", view.depth)
 
+    def map_frame(self) -> tuple[MapFrame, float]:
+        return GeoMapFrame(Georeference(self._frame, np.eye(4)[:3], 1.0)), 1.0
+
+    @property
+    def _frame(self) -> LocalFrame:
+        config = self.config
+        return LocalFrame(config.latitude, config.longitude, config.altitude, EARTH_RADIUS)
+
     def finish(self) -> dict[str, Any]:
         config = self.config
         count = len(self._poses)
         track = Track(
             name=self.name,
             size=(config.image_size, config.image_size),
-            frame=LocalFrame(config.latitude, config.longitude, config.altitude, EARTH_RADIUS),
+            frame=self._frame,
             poses=np.array(self._poses),
             fov_vertical=np.full(count, config.field_of_view),
             track_points=np.zeros((1, 3)),

@@ -1,4 +1,4 @@
-"""Where the map of a scene is, and how fine."""
+"""What of the world the photos of a run see, in map coordinates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from nerfseg_ns.core.indices import evenly_spaced_indices
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.geo.georeference import METADATA_KEY
 from nerfseg_ns.geo.map_frame import GeoMapFrame, LocalMapFrame, MapFrame
-from nerfseg_ns.maps.config import MapConfig
 from nerfseg_ns.maps.grid import MapGrid
 from nerfseg_ns.pipeline import NerfSegPipeline
 
@@ -24,46 +23,37 @@ MOST_VIEWS = 400
 TRIMMED = 0.002
 
 
-@dataclass
-class MapPlan:
-    """Rasters over a scene."""
+@dataclass(frozen=True)
+class Extent:
+    """What the photos of a run see."""
 
-    grid: MapGrid
-    """Of the map."""
-    field_grid: MapGrid
-    """Of what the field shows from above; the same for maps of any resolution."""
-    sample_distance: float
-    """What a pixel of a photo that looks straight down covers on the ground, in the map's unit."""
+    frame: MapFrame
+    surface: Float64[ndarray, "points 3"]
+    """Points of it, in map coordinates."""
+    distance: float
+    """What a pixel of a photo covers on the ground, straight below; in the map's unit."""
+    height: float
+    """Of the cameras above the surface, in the median."""
+    ceiling: float
+    """A height above all of it."""
 
 
-def plan_map(pipeline: NerfSegPipeline, config: MapConfig) -> MapPlan:
-    """The rasters over what the photos see of the scene.
+def find_extent(pipeline: NerfSegPipeline, crs: str | None) -> Extent:
+    """Where the scene is, and how fine its photos are.
 
     Raises:
-        UserError: the map would have too many pixels, or is asked for where the scene is not.
+        UserError: it cannot be mapped.
     """
-    frame = make_frame(pipeline, config.crs)
+    frame = make_frame(pipeline, crs)
     cameras = pipeline.datamanager.train_dataset.cameras
     surface = without_strays(frame.from_scene(_looked_at(pipeline).numpy()))
     origins = frame.from_scene(cameras.camera_to_worlds[:, :, 3].cpu().numpy())
     height = float(np.median(origins[:, 2]) - np.median(surface[:, 2]))
     if height <= 0:
         raise UserError("The cameras of this scene lie below its surface: a map from above cannot be made of it.")
-    distance = height / float(cameras.fx.median())
-    resolution = config.resolution or _round(distance)
+    distance = height / float(cameras.fx.median())  # of a photo that looks straight down
     ceiling = max(float(origins[:, 2].max()), float(surface[:, 2].max()) + 0.1 * height)
-    grid = MapGrid.around(frame, surface, resolution, ceiling)
-    if grid.rows * grid.columns > config.max_pixels:
-        raise UserError(
-            f"A map of {grid.columns:,} x {grid.rows:,} pixels of {resolution:g} {frame.unit} is larger than "
-            f"--max-pixels ({config.max_pixels:,}). Choose a coarser --resolution, or raise --max-pixels."
-        )
-    say(
-        f"A map of {grid.columns:,} x {grid.rows:,} pixels of {resolution:g} {frame.unit} (the photos' ground sample "
-        f"distance is {distance:.3g})."
-    )
-    spacing = _round(max(distance, _field_spacing(pipeline, grid)))
-    return MapPlan(grid, MapGrid.around(frame, surface, spacing, ceiling), distance)
+    return Extent(frame, surface, distance, height, ceiling)
 
 
 def make_frame(pipeline: NerfSegPipeline, crs: str | None) -> MapFrame:
@@ -113,16 +103,23 @@ def without_strays(points: Float64[ndarray, "points 3"]) -> Float64[ndarray, "po
     return points[((points >= low) & (points <= high)).all(axis=1)]
 
 
-def _field_spacing(pipeline: NerfSegPipeline, grid: MapGrid) -> float:
-    """Half a cell of the geometry's finest planes, which know nothing finer; 0 of geometries without planes."""
+def field_grid(pipeline: NerfSegPipeline, extent: Extent) -> MapGrid:
+    """The raster of what the field shows from above: as fine as the geometry, but not finer than the photos."""
+    spacing = two_digits(max(extent.distance, field_spacing(pipeline, extent)))
+    return MapGrid.around(extent.frame, extent.surface, spacing, extent.ceiling)
+
+
+def field_spacing(pipeline: NerfSegPipeline, extent: Extent) -> float:
+    """Half a cell of the geometry's finest planes, which know nothing finer, in the map's unit; of geometries without
+    planes that of two pixels of a photo."""
     geometry = pipeline.model.geometry
     if not hasattr(geometry, "frame") or not hasattr(geometry.config, "resolutions"):
-        return 0.0
+        return 2 * extent.distance
     cell = 2 * float(geometry.frame.half_size[:2].max()) / max(geometry.config.resolutions)
-    ends = grid.frame.to_scene(np.array([[0.0, 0, 0], [1.0, 0, 0]]) + [grid.left, grid.top, grid.floor])
+    ends = extent.frame.to_scene(np.array([[0.0, 0, 0], [1.0, 0, 0]]) + extent.surface.mean(axis=0))
     return cell / 2 / float(np.linalg.norm(ends[1] - ends[0]))
 
 
-def _round(distance: float) -> float:
-    """Two digits are enough for the side of a pixel."""
+def two_digits(distance: float) -> float:
+    """Rounded to two digits, which are enough for the side of a pixel."""
     return float(f"{distance:.2g}")
