@@ -29,10 +29,14 @@ from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.maps.areas import AreaCounter
 from nerfseg_ns.maps.cloud import CloudWriter
 from nerfseg_ns.maps.config import MapConfig
+from nerfseg_ns.maps.disk_array import DiskArray
 from nerfseg_ns.maps.existing_cloud import CloudClassifier
+from nerfseg_ns.maps.extent import field_grid, find_extent
+from nerfseg_ns.maps.field_raster import LAYERS, FieldRaster, field_raster
 from nerfseg_ns.maps.grid import MapGrid, Tile
 from nerfseg_ns.maps.las_classes import las_codes
 from nerfseg_ns.maps.layers import Layers
+from nerfseg_ns.maps.mosaic import COUNT_STEP, PhotoMosaic
 from nerfseg_ns.maps.polygons import find_polygons, write_polygons
 from nerfseg_ns.maps.projection import Projector
 from nerfseg_ns.maps.rasters import RasterWriter, write_class_names
@@ -40,6 +44,7 @@ from nerfseg_ns.maps.run import run_map
 from nerfseg_ns.maps.surface import Surface
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.make import make_town
+from nerfseg_ns.training.checkpoints import find_checkpoint
 
 TABLE = ClassTable(("Road & path", "Tree", "Roof"), ((128, 64, 128), (10, 100, 20), (200, 30, 30)))
 FRAME = LocalFrame(27.9, -82.4, 12.0)
@@ -158,6 +163,28 @@ def test_what_stands_between_hides():
         margin = np.abs(wall.at(way[:, :2]).numpy() - way[:, 2]).min()
         assert found == (not hidden) or margin < 1.5, point
     assert 0.1 < seen.mean() < 0.95
+
+
+def test_between_the_cells_of_the_field_values_are_interpolated(tmp_path):
+    """Of planes of values: exactly; beyond the raster as at its border. Whatever the map's pixels and corner."""
+    cells, grid = replace(grid_of(30, 44), resolution=2.0), replace(grid_of(61, 50, 0.7), left=13.3, top=27.1)
+    rows, columns = np.mgrid[:30, :44] + 0.5
+    y, x = cells.top - rows * 2, cells.left + columns * 2
+    values = {"heights": x + 2 * y, "ends": x < 40, "rgb": np.stack([x, y, x], -1), "features": np.stack([x, y], -1)}
+    for name, dtype in LAYERS.items():
+        DiskArray(tmp_path / f"{name}.bin", dtype, values[name].shape)[:] = values[name]
+    (tmp_path / "raster.json").write_text(json.dumps({"shapes": {n: v.shape for n, v in values.items()}}))
+    tile = Tile(5, 7, 40, 30)
+    found = FieldRaster(tmp_path, cells).at(grid, tile)
+    x, y = grid.positions(*(np.mgrid[5:45, 7:37] + 0.5)).T
+    inside = torch.from_numpy(((y > cells.top - 59) & (y < cells.top - 1)).T)
+    heights = torch.from_numpy((x + 2 * y).T).float()
+    torch.testing.assert_close(found.heights[inside], heights[inside], atol=0.05, rtol=0)
+        found.heights[inside], torch.from_numpy((x + 2 * y).T).float()[inside], atol=0.05, rtol=0
+    )
+    torch.testing.assert_close(found.features[..., 0], torch.from_numpy(x.T).float(), atol=0.05, rtol=0)
+    edge = torch.from_numpy(np.abs(x - 39).T) > 1
+    assert torch.equal(found.ends[edge], torch.from_numpy((x < 39).T)[edge])
 
 
 # files
@@ -383,6 +410,8 @@ def test_the_map_of_a_run_that_is_nowhere(ns, fast_run, small_town, tmp_path):
     out = tmp_path / "map"
     told = ns("nerfseg", "map", "--load-config", fast_run, "--output-dir", out)
     assert "not georeferenced" in told and "A map of" in told
+    coarse = ns("nerfseg", "map", "--load-config", fast_run, "--output-dir", tmp_path / "b", "--resolution", 0.02)
+    assert "already" in coarse and "Looking straight down" not in coarse  # nothing is rendered again
     wanted = {"labels", "confidence", "ortho", "dsm", "seen"}
     assert {path.stem for path in out.glob("*.tif")} == wanted and not list(out.glob(".*"))
     layers = {name: read(out / f"{name}.tif") for name in wanted}
@@ -400,6 +429,30 @@ def test_the_map_of_a_run_that_is_nowhere(ns, fast_run, small_town, tmp_path):
     area = pyogrio.raw.read(out / "classes.gpkg")[3][2].sum()
     side = rasterio.open(out / "dsm.tif").transform.a
     assert area == pytest.approx(seen.sum() * side**2, rel=1e-6)
+
+
+@pytest.mark.slow
+def test_each_place_is_of_the_photo_that_sees_it_best(fast_run, fast_pipeline, tmp_path):
+    """Against asking every photo for every place whether something stands before it."""
+    extent = find_extent(fast_pipeline, None)
+    grid = MapGrid.around(extent.frame, extent.surface, extent.distance, extent.ceiling)
+    field = field_raster(fast_pipeline.model, field_grid(fast_pipeline, extent), find_checkpoint(fast_run), tmp_path)
+    surface = Surface(field.grid, field.heights)
+    surface.heights[::7, ::5] += 0.3 * extent.height  # masts, which hide much
+    surface.greatest = float(surface.heights.max())
+    mosaic = PhotoMosaic(fast_pipeline.datamanager.train_dataset, grid, surface)
+    tile = Tile(grid.rows // 3, grid.columns // 3, 48, 40)
+    views, weights, counts = mosaic._weigh(tile)
+    rows, columns = grid.lattice(tile, mosaic.step)
+    places = mosaic._places(rows.numpy(), columns.numpy())
+    every = torch.stack([mosaic._weigh_photo(view, places, hide=True) for view in range(len(mosaic.projector))])
+    seen = every.amax(dim=0) > 0
+    assert 0.05 < seen.float().mean() and (every == 0).float().mean() > 0.5
+    own = torch.tensor(views)[weights.flatten(1).argmax(dim=0)]
+    assert torch.equal(own[seen], every.argmax(dim=0)[seen]) and (weights.flatten(1)[:, ~seen] == 0).all()
+    step = COUNT_STEP
+    at = (every > 0).sum(dim=0).view(len(rows), len(columns))[::step, ::step]
+    assert torch.equal(counts[::step, ::step], at.float())
 
 
 @pytest.mark.slow

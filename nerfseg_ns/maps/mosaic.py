@@ -24,6 +24,12 @@ from nerfseg_ns.maps.surface import Surface
 
 STEP = 4
 """Pixels of the map, at least, from place to place at which photos are weighed."""
+BEST = 6
+"""Photos whose view to a place is followed first."""
+CANDIDATE_STEP = 8
+"""Of the places at which photos are weighed, from one to the next at which it is asked which photos are near."""
+COUNT_STEP = 4
+"""From one to the next at which the photos that see it are counted."""
 SHARPNESS = 8.0
 """Power that weights are taken to before they are normalised: few places mix photos."""
 LEAST_WEIGHT = 0.02
@@ -34,6 +40,27 @@ GAIN_ROUNDS = 30
 MOST_GAIN = 0.7
 """Logarithm of how far a photo's exposure is corrected at the most: a factor of two."""
 DARK = 0.02
+
+
+@dataclass
+class _Places:
+    """Places of the surface."""
+
+    points: Float[ndarray, "places 3"]
+    """In map coordinates."""
+    in_scene: Float[Tensor, "places 3"]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @property
+    def middle(self) -> float:
+        """Their mean height."""
+        return float(self.points[:, 2].mean())
+
+    def some(self, index: ndarray) -> _Places:
+        """Some of them."""
+        return _Places(self.points[index], self.in_scene[index])
 
 
 @dataclass
@@ -93,46 +120,87 @@ class PhotoMosaic:
     ) -> tuple[list[int], Float[Tensor, "views rows columns"], Float[Tensor, "rows columns"]]:
         """Photos of which a tile is made, how much each of them counts at each coarse place, and how many see it."""
         rows, columns = self.grid.lattice(tile, self.step)
-        mesh = np.meshgrid(rows.numpy(), columns.numpy(), indexing="ij")
-        places = self.grid.positions(*(axis.ravel() for axis in mesh))
-        heights = self.surface.at(places)
-        points = np.column_stack([places, heights.numpy()])
-        in_scene = torch.from_numpy(self.grid.frame.to_scene(points))
-        found, weights = [], []
-        for view in range(len(self.projector)):
-            weight = self._weigh_photo(view, in_scene, points)
-            if (weight > 0).any():
-                found.append(view)
-                weights.append(weight)
         shape = len(rows), len(columns)
-        if not found:
+        places = self._places(rows.numpy(), columns.numpy())
+        candidates = self._candidates(places.some(_every(shape, CANDIDATE_STEP)))
+        if not candidates:
             return [], torch.zeros(0, *shape), torch.zeros(shape)
-        stacked = torch.stack(weights)
-        counts = (stacked > 0).sum(dim=0).float().view(shape)
-        sharp = (stacked / stacked.amax(dim=0).clamp(min=1e-9)) ** SHARPNESS
-        return found, (sharp / sharp.sum(dim=0).clamp(min=1e-9)).view(-1, *shape), counts
+        weights = torch.stack([self._weigh_photo(view, places) for view in candidates])
+        self._hide(candidates, weights, places)
+        counts = self._count(candidates, places, shape)
+        used = (weights > 0).any(dim=1)
+        weights = weights[used]
+        sharp = (weights / weights.amax(dim=0).clamp(min=1e-9)) ** SHARPNESS if len(weights) else weights
+        views = [view for view, wanted in zip(candidates, used.tolist()) if wanted]
+        return views, (sharp / sharp.sum(dim=0).clamp(min=1e-9)).view(-1, *shape), counts
 
-    def _weigh_photo(
-        self, view: int, in_scene: Float[Tensor, "points 3"], points: Float[ndarray, "points 3"]
-    ) -> Float[Tensor, "points"]:
+    def _places(self, rows: Float[ndarray, "rows"], columns: Float[ndarray, "columns"]) -> _Places:
+        """Places of the surface, above every pair of a row and a column."""
+        mesh = np.meshgrid(rows, columns, indexing="ij")
+        return self._places_at(self.grid.positions(*(axis.ravel() for axis in mesh)))
+
+    def _places_at(self, xy: Float[ndarray, "places 2"]) -> _Places:
+        points = np.column_stack([xy, self.surface.at(xy).numpy()])
+        return _Places(points, torch.from_numpy(self.grid.frame.to_scene(points)))
+
+    def _candidates(self, places: _Places) -> list[int]:
+        """Photos that some of the places lie in, hidden or not."""
+        return [
+            view for view in range(len(self.projector)) if self.projector.project(view, places.in_scene).inside.any()
+        ]
+
+    def _hide(self, views: list[int], weights: Float[Tensor, "views places"], places: _Places) -> None:
+        """Sets the weights of photos that do not see a place, or that others see much better, to 0: the view to the
+        few best is followed at each place, and to all others only where none of these has it free."""
+        best = torch.zeros_like(weights, dtype=torch.bool)
+        best.scatter_(0, weights.topk(min(BEST, len(views)), dim=0).indices, True)
+        rest = torch.where(best, 0.0, weights)
+        weights.masked_fill_(~best, 0.0)
+        self._hide_these(views, weights, places)
+        blind = (weights == 0).all(dim=0) & (rest > 0).any(dim=0)
+        if blind.any():
+            index = blind.nonzero()[:, 0]
+            left = rest[:, index]
+            self._hide_these(views, left, places.some(index.numpy()))
+            weights[:, index] = left
+
+    def _hide_these(self, views: list[int], weights: Float[Tensor, "views places"], places: _Places) -> None:
+        for view, row in zip(views, weights):
+            index = row.nonzero()[:, 0]
+            if len(index):
+                row[index[~self.surface.sees(self.cameras[view], places.points[index.numpy()])]] = 0.0
+
+    def _count(self, views: list[int], places: _Places, shape: tuple[int, int]) -> Float[Tensor, "rows columns"]:
+        """How many photos see each place, by some of the places."""
+        rows, columns = (axis.ravel() // COUNT_STEP * COUNT_STEP for axis in np.indices(shape))
+        chosen, where = np.unique(rows * shape[1] + columns, return_inverse=True)
+        some = places.some(chosen)
+        counts = sum((self._weigh_photo(view, some, hide=True) > 0).float() for view in views)
+        return counts[torch.from_numpy(where)].view(shape)
+
+    def _weigh_photo(self, view: int, places: _Places, hide: bool = False) -> Float[Tensor, "places"]:
         """How well a photo sees places: 0 where not, more the straighter down, the nearer and the farther from the
-        photo's border."""
-        projected = self.projector.project(view, in_scene)
-        weight = torch.zeros(len(points))
+        photo's border.
+
+        Args:
+            view: the photo.
+            places: of the surface.
+            hide: leave out places that something stands before.
+        """
+        projected = self.projector.project(view, places.in_scene)
+        weight = torch.zeros(len(places))
         index = projected.inside.nonzero()[:, 0]
-        if not len(index):
-            return weight
-        visible = self.surface.sees(self.cameras[view], points[index.numpy()])
-        index = index[visible]
+        if hide and len(index):
+            index = index[self.surface.sees(self.cameras[view], places.points[index.numpy()])]
         if not len(index):
             return weight
         size = torch.tensor([self.dataset.cameras.width[view].item(), self.dataset.cameras.height[view].item()])
         pixels = projected.pixels[index]
         border = (torch.minimum(pixels, size - pixels) / (size / 2)).amin(dim=-1)
-        away = self.cameras[view] - points[index.numpy()]
+        away = self.cameras[view] - places.points[index.numpy()]
         distance = np.linalg.norm(away, axis=-1)
         upright = torch.from_numpy(away[:, 2] / distance).float().clamp(min=0)
-        nearness = torch.from_numpy(float(np.median(self.cameras[:, 2] - points[:, 2].mean())) / distance).float()
+        nearness = torch.from_numpy(float(np.median(self.cameras[:, 2] - places.middle)) / distance).float()
         weight[index] = border.clamp(min=0.01) * upright**2 * nearness.clamp(max=1.5)
         return weight
 
@@ -181,19 +249,21 @@ class PhotoMosaic:
     def _shared_places(self) -> tuple[list[Int[Tensor, "places"]], list[Float[Tensor, "places 3"]]]:
         """Random places of the map that each photo sees, and the logarithms of their colors there."""
         random = np.random.default_rng(0)
-        rows, columns = (
-            random.uniform(0, self.grid.rows, GAIN_PLACES),
-            random.uniform(0, self.grid.columns, GAIN_PLACES),
-        )
-        places = self.grid.positions(rows, columns)
-        points = np.column_stack([places, self.surface.at(places).numpy()])
-        in_scene = torch.from_numpy(self.grid.frame.to_scene(points))
+        rows = random.uniform(0, self.grid.rows, GAIN_PLACES)
+        columns = random.uniform(0, self.grid.columns, GAIN_PLACES)
+        places = self._places_at(self.grid.positions(rows, columns))
         cells, colors = [], []
         with progress_bar("Comparing the photos' exposures", len(self.projector)) as tell:
             for view in range(len(self.projector)):
-                index = (self._weigh_photo(view, in_scene, points) > 0).nonzero()[:, 0]
+                index = (self._weigh_photo(view, places, hide=True) > 0).nonzero()[:, 0]
                 cells.append(index)
-                pixels = self.projector.project(view, in_scene[index]).pixels
+                pixels = self.projector.project(view, places.in_scene[index]).pixels
                 colors.append((self._sample(view, pixels) + DARK).log())
                 tell(view + 1)
         return cells, colors
+
+
+def _every(shape: tuple[int, int], step: int) -> Int[ndarray, "places"]:
+    """Every so many rows and columns of a lattice, and the last ones, as positions in it row by row."""
+    rows, columns = (np.unique(np.r_[0:count:step, count - 1]) for count in shape)
+    return (rows[:, None] * shape[1] + columns).ravel()
