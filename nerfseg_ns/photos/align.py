@@ -160,7 +160,10 @@ def _by_space(task: Task) -> tuple[Optional[Found], str]:
     """By all three coordinates, if the heights are fit for it; else why not."""
     known = sum(place.altitude is not None for place in task.places)
     if 0 < known < len(task.places):
-        return None, "Not georeferenced: some photos have no altitude."
+        return None, (
+            f"Not georeferenced: {len(task.places) - known} of {len(task.places)} {task.what} have no altitude, and "
+            "nothing else says which way is up."
+        )
     rough, positions = local_positions(task.places)
     fit = fit_space(task.points, positions, task.deviations, task.seed, task.tolerance)
     if fit is None:

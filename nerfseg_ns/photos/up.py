@@ -128,9 +128,12 @@ def _ground(points: Vectors, backward: Float64[np.ndarray, " 3"]) -> Optional[Fl
 
 
 def _level(centres: Vectors, backward: Float64[np.ndarray, " 3"]) -> Optional[Float64[np.ndarray, " 3"]]:
+    """At right angles to the plane of the flight, if it has one; any three photos have."""
+    if len(centres) < 4:
+        return None
     _, (length, width, thickness), axes = np.linalg.svd(centres - centres.mean(axis=0), full_matrices=False)
     flat = width > NARROWEST * length and thickness < FLATTEST * width
-    return _towards(axes[2], backward) if flat and len(centres) > 3 else None
+    return _towards(axes[2], backward) if flat else None
 
 
 def _most_agreed(said: dict[str, Float64[np.ndarray, " 3"]]) -> Optional[Up]:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Optional, Union
 
-_FIELD = re.compile(r'drone-dji:(\w+)(?:\s*=\s*["\']([^"\']*)["\']|\s*>([^<]*)<)')
+_FIELD = re.compile(r'(?<!/)drone-dji:(\w+)(?:\s*=\s*["\']([^"\']*)["\']|\s*>([^<]*)<)')
 """An attribute, as the drone writes it, or an element, as programs do that rewrite the packet. A parser of XML is not
 wanted: packets come from anywhere, and are often not well formed."""
 FIXED, NO_POSITION = 50, 0
