@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pycolmap
 import pyproj
 import pytest
 from helpers.photo_files import save_photo
@@ -14,9 +15,11 @@ from helpers.photo_files import save_photo
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.geo.local_frame import LocalFrame
 from nerfseg_ns.photos.config import PhotosConfig
+from nerfseg_ns.photos.exif import GpsPosition
 from nerfseg_ns.photos.find_photos import Photo
-from nerfseg_ns.photos.ground_control import read_targets
+from nerfseg_ns.photos.ground_control import Target, read_targets, residual_table
 from nerfseg_ns.photos.make import make_scene
+from nerfseg_ns.photos.place_targets import align_targets
 from nerfseg_ns.town.cameras import intrinsics, plan_cameras
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.layout import build_town
@@ -65,6 +68,7 @@ def test_coordinate_systems_as_they_are_written(system, tmp_path):
         (["EPSG:32611", "1 2 3 4", *MARKS], "Line 2 .* expected x y z column row photo"),
         (["EPSG:32611", "1 2 3 401 5 a.jpg t", *MARKS], r"pixel 401, 5 lies outside a.jpg \(400 x 300\)"),
         (["EPSG:32611", "1 2 x 4 5 a.jpg t", *MARKS], "Line 2"),
+        (["EPSG:32611", *MARKS, "9 9 1 4 5 a.jpg t0"], "Line 8 .* t0 has another place here"),
     ],
 )
 def test_files_that_cannot_be_used(lines, message, tmp_path):
@@ -74,13 +78,116 @@ def test_files_that_cannot_be_used(lines, message, tmp_path):
         read_targets(tmp_path / "none.txt", photos_of("a.jpg"))
 
 
+# Heights
+
+
+CONTROL = ["235269.88 3811198.11 {z} 10 20 a.jpg t0", "235262.54 3811203.5 {z} 200 20 a.jpg t1",
+           "235248.03 3811227.25 {z} 10 90 a.jpg t2"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "system, z, altitude, words",
+    [
+        ("EPSG:32611", 12.5, 12.5, "as the ground control counts them"),
+        ("EPSG:32611+5773", 12.5, 12.5, "EGM96 height"),  # without its grid, PROJ leaves the height as it is
+        ("EPSG:6340+6360", 100, 30.48006, "NAVD88 height (ftUS)"),  # the unit is turned into metres all the same
+        ("+proj=utm +zone=11 +datum=WGS84 +units=us-ft +no_defs", 100, 30.48006, "as the ground control counts them"),
+    ],
+)
+def test_what_heights_are_counted_from(system, z, altitude, words, tmp_path, capsys):
+    rows = [line.format(z=z) for line in CONTROL]
+    if "us-ft" in system:
+        rows = [" ".join([*(f"{float(word) / 0.3048006096:.3f}" for word in row.split()[:2]), *row.split()[2:]])
+                for row in rows]  # fmt: skip
+    rows += [row.replace("a.jpg", "b.jpg") for row in rows]
+    targets = read_targets(write(tmp_path / "gcp.txt", system, *rows), photos_of("a.jpg", "b.jpg"))
+    assert targets[0].place.altitude == pytest.approx(altitude, abs=1e-3)
+    assert words in targets[0].place.heights
+    assert (targets[0].place.latitude, targets[0].place.longitude) == pytest.approx((34.40837, -119.88008), abs=1e-4)
+    assert ("PROJ lacks" in capsys.readouterr().out) == ("+5773" in system or "+6360" in system)
+
+
+def test_heights_above_the_ellipsoid_are_known_as_such(tmp_path):
+    places = ["-119.88 34.408 12.5", "-119.881 34.408 12.5", "-119.88 34.409 12.5"]
+    rows = [
+        f"{place} {10 + index} 20 {photo} t{index}"
+        for index, place in enumerate(places)
+        for photo in ("a.jpg", "b.jpg")
+    ]
+    targets = read_targets(write(tmp_path / "gcp.txt", "EPSG:4979", *rows), photos_of("a.jpg", "b.jpg"))
+    assert targets[0].place.altitude == 12.5 and "WGS 84 ellipsoid" in targets[0].place.heights
+
+
+# Marks
+
+
+def synthetic() -> tuple[pycolmap.Reconstruction, np.ndarray, LocalFrame]:
+    """A model with eight photos, points of it that all of these show, and a frame 20 times larger."""
+    pycolmap.set_random_seed(0)
+    options = pycolmap.SyntheticDatasetOptions(num_rigs=1, num_frames_per_rig=8, num_points3D=60)
+    model = pycolmap.synthesize_dataset(options)
+    images = [image for image in model.images.values() if image.has_pose]
+    shown = [point.xyz for point in model.points3D.values() if all(_inside(image, point.xyz) for image in images)]
+    return model, np.array(shown), LocalFrame(47.1, 8.4, 455.0)
+
+
+def _inside(image, point) -> bool:
+    pixel = image.project_point(point)
+    return pixel is not None and (pixel > 0).all() and pixel[0] < image.camera.width and pixel[1] < image.camera.height
+
+
+def marked(model, points, frame) -> list[Target]:
+    """Targets at points of a model, marked in four photos each."""
+    images = [image for image in model.images.values() if image.has_pose]
+    targets = []
+    for index, point in enumerate(points):
+        place = GpsPosition(*frame.to_geodetic(20 * point).tolist())
+        chosen = [images[(index + step) % len(images)] for step in range(4)]
+        pixels = {
+            image.name: tuple(image.project_point(point) / (image.camera.width, image.camera.height))
+            for image in chosen
+        }
+        targets.append(Target(f"t{index}", place, pixels))
+    return targets
+
+
+@needs_pycolmap
+def test_a_wrong_mark_is_found_and_the_others_of_its_target_are_kept():
+    model, points, frame = synthetic()
+    targets = marked(model, points[:7], frame)
+    wrong = next(iter(targets[2].pixels))
+    targets[2].pixels[wrong] = (0.9, 0.1)
+    found, alignment, note, left_out = align_targets(model, targets, 0, 1e-3, None)
+    assert left_out == {"t2": wrong} and alignment.used.all() and "7 of 7 ground control points" in note
+    assert alignment.similarity.scale == pytest.approx(20, rel=1e-3)
+    table = residual_table(found, alignment, left_out)
+    assert table[2]["wrong_mark"] == wrong and table[2]["photos"] == 3
+    assert all(entry["residual_m"] < 0.1 for entry in table)
+
+
+@needs_pycolmap
+def test_targets_all_in_one_place_are_refused():
+    model, points, frame = synthetic()
+    targets = marked(model, points[:4], frame)
+    for target in targets:
+        target.place = targets[0].place
+    _, alignment, note, _ = align_targets(model, targets, 0, 1e-3, None)
+    assert alignment is None and "all at one place" in note
+
+
+def test_two_targets_at_one_pixel_are_named(tmp_path, capsys):
+    read_targets(write(tmp_path / "gcp.txt", "EPSG:32611", *MARKS), photos_of("a.jpg", "b.jpg"))
+    assert "t0 and t1 in a.jpg" in capsys.readouterr().out
+
+
 @pytest.mark.skipif(not REAL.is_dir(), reason="the scene copr is not beside the repository")
-def test_a_real_file():
+def test_a_real_file(capsys):
     """Nine targets, all at height 0; two of them are marked in one photo only."""
     names = sorted(path.name for path in (REAL / "images").iterdir())
     targets = read_targets(REAL / "gcp_list.txt", photos_of(*names, size=(1068, 712)))
     assert len(targets) >= 3 and all(len(target.pixels) >= 2 and target.place.altitude == 0 for target in targets)
     assert all(abs(target.place.latitude - 34.41) < 0.02 for target in targets)
+    assert "gcp04 and gcp00 in IMG_0031.jpg" in capsys.readouterr().out
 
 
 @needs_pycolmap

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from itertools import combinations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -180,3 +181,63 @@ def project(frame: dict, points: np.ndarray) -> np.ndarray:
     u = x * radial + 2 * frame["p1"] * x * y + frame["p2"] * (r2 + 2 * x**2)
     v = y * radial + 2 * frame["p2"] * x * y + frame["p1"] * (r2 + 2 * y**2)
     return np.stack([frame["fl_x"] * u + frame["cx"], frame["fl_y"] * v + frame["cy"]], axis=-1)
+
+
+# Lenses ---------------------------------------------------------------------------------------------------------------
+
+
+class FakeReconstructor:
+    """Places so many photos, first with the lens that was asked for, then with the simplest."""
+
+    def __init__(self, *placed: int) -> None:
+        self.placed, self.simplified = list(placed), False
+
+    def simplify_lenses(self) -> None:
+        self.simplified = True
+
+    def place(self, count: int) -> list:
+        number = self.placed.pop(0)
+        return [SimpleNamespace(num_reg_images=lambda: number)] if number else []
+
+
+@pytest.mark.parametrize(
+    "model, placed, kept, tried",
+    [
+        ("OPENCV", (2, 38), 38, True),
+        ("OPENCV", (0, 38), 38, True),
+        ("RADIAL", (20, 12), 20, True),
+        ("OPENCV", (33, 41), 33, False),
+        ("PINHOLE", (2, 38), 2, False),
+        ("SIMPLE_RADIAL", (2, 38), 2, False),
+    ],
+)
+def test_a_simpler_lens_is_tried_where_many_photos_are_lost(model, placed, kept, tried, tmp_path, capsys):
+    pytest.importorskip("pycolmap")
+    from nerfseg_ns.photos.config import PhotosConfig
+    from nerfseg_ns.photos.steps import SceneMaker
+
+    maker = SceneMaker([], [], PhotosConfig(camera_model=model), tmp_path, tmp_path)
+    reconstructor = FakeReconstructor(*placed)
+    assert maker._place(reconstructor, 41)[0].num_reg_images() == kept
+    assert reconstructor.simplified == tried
+    said = capsys.readouterr().out
+    assert (f"{model} placed {placed[0]} of 41" in said.replace("\n", " ")) == tried
+
+
+def test_simpler_lenses_keep_what_is_known_of_the_focal_length(tmp_path):
+    pycolmap = pytest.importorskip("pycolmap")
+    from nerfseg_ns.photos.config import PhotosConfig
+    from nerfseg_ns.photos.reconstruct import Reconstructor
+
+    reconstructor = Reconstructor(tmp_path, tmp_path, PhotosConfig())
+    with pycolmap.Database.open(reconstructor.database) as database:
+        for known in (True, False):
+            camera = pycolmap.Camera.create_from_model_name(pycolmap.INVALID_CAMERA_ID, "OPENCV", 500.0, 640, 480)
+            camera.has_prior_focal_length = known
+            database.write_camera(camera)
+    reconstructor.simplify_lenses()
+    with pycolmap.Database.open(reconstructor.database) as database:
+        cameras = database.read_all_cameras()
+    assert [camera.model.name for camera in cameras] == ["SIMPLE_RADIAL"] * 2
+    assert [camera.has_prior_focal_length for camera in cameras] == [True, False]
+    assert [list(camera.params) for camera in cameras] == [[500.0, 320.0, 240.0, 0.0]] * 2

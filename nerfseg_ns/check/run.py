@@ -80,10 +80,10 @@ def _georeference(facts: SceneFacts) -> str:
     found = facts.georeference
     if found is None:
         return "none"
-    frame = found.frame
+    frame, accuracy = found.frame, found.quality.words()
     return (
         f"origin {frame.latitude:.6f}, {frame.longitude:.6f} at {frame.altitude:.1f} m; 1 scene unit = "
-        f"{found.metres_per_unit:.4g} m"
+        f"{found.metres_per_unit:.4g} m{'; good to ' + accuracy if accuracy else ''}"
     )
 
 

@@ -287,6 +287,7 @@ def _check_unit_sphere(outputs: DataparserOutputs) -> None:
 def _keep_georeference(outputs: DataparserOutputs, scene: _Scene, frame: LocalFrame) -> None:
     """Puts the georeference into the metadata: nerfstudio's transform goes from the file's coordinates, here metres."""
     from nerfseg_ns.geo.georeference import METADATA_KEY, Georeference
+    from nerfseg_ns.geo.quality import Quality
 
     if "applied_transform" in scene.meta or "applied_scale" in scene.meta:
         raise UserError(
@@ -294,7 +295,8 @@ def _keep_georeference(outputs: DataparserOutputs, scene: _Scene, frame: LocalFr
             "poses in metres, east, north, up. Remove one of them."
         )
     transform = outputs.dataparser_transform.double().numpy()
-    outputs.metadata[METADATA_KEY] = Georeference(frame, transform, float(outputs.dataparser_scale))
+    quality = Quality.read(scene.meta[GEOREFERENCE_KEY], str(scene.folder))
+    outputs.metadata[METADATA_KEY] = Georeference(frame, transform, float(outputs.dataparser_scale), quality)
 
 
 def _select(outputs: DataparserOutputs, indices: list[int]) -> DataparserOutputs:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 from jaxtyping import Float, Float64
@@ -14,6 +14,7 @@ from jaxtyping import Float, Float64
 from nerfseg_ns.core.files import write_text
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.geo.local_frame import LocalFrame
+from nerfseg_ns.geo.quality import Quality
 
 AXES = "x east, y north, z up, metres"
 METADATA_KEY = "georeference"
@@ -30,11 +31,13 @@ class Georeference:
         frame: the local frame, metres.
         transform: rotation and translation [R | t], from local metres, as nerfstudio's `dataparser_transform`.
         scale: scene units per metre, as nerfstudio's `dataparser_scale`.
+        quality: what heights are counted from, and how exact it all is.
     """
 
     frame: LocalFrame
     transform: Float64[np.ndarray, "3 4"]
     scale: float
+    quality: Quality = field(default_factory=Quality)
 
     @property
     def metres_per_unit(self) -> float:
@@ -57,7 +60,7 @@ class Georeference:
     def save(self, path: Path) -> None:
         """Writes the file that `load` reads, whole or not at all."""
         content = {
-            **origin_record(self.frame),
+            **origin_record(self.frame, self.quality),
             "transform": np.asarray(self.transform).tolist(),
             "scale": self.scale,
             "metres_per_unit": self.metres_per_unit,
@@ -75,18 +78,20 @@ class Georeference:
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
             transform = np.array(content["transform"], dtype=np.float64).reshape(3, 4)
-            return cls(read_origin(content, str(path)), transform, float(content["scale"]))
+            quality = Quality.read(content, str(path))
+            return cls(read_origin(content, str(path)), transform, float(content["scale"]), quality)
         except (OSError, ValueError, KeyError, TypeError) as error:
             if isinstance(error, UserError):
                 raise
             raise UserError(f"Cannot read the georeference {path}: {error!r}") from error
 
 
-def origin_record(frame: LocalFrame) -> dict[str, Any]:
-    """A local frame as it is written into JSON files: origin, axes and the figure of the earth."""
+def origin_record(frame: LocalFrame, quality: Optional[Quality] = None) -> dict[str, Any]:
+    """A local frame as it is written into JSON files: origin, axes, the figure of the earth, heights and accuracy."""
     origin = {"latitude": frame.latitude, "longitude": frame.longitude, "altitude": frame.altitude}
     sphere = {"earth": "sphere", "earth_radius": frame.earth_radius}
-    return {"origin": origin, "axes": AXES, **({"earth": "WGS 84"} if frame.earth_radius is None else sphere)}
+    earth = {"earth": "WGS 84"} if frame.earth_radius is None else sphere
+    return {"origin": origin, "axes": AXES, **earth, **(quality or Quality()).record()}
 
 
 def read_origin(record: Mapping[str, Any], where: str) -> LocalFrame:

@@ -12,6 +12,7 @@ from jaxtyping import Float, Float64
 
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.geo.georeference import Georeference
+from nerfseg_ns.geo.quality import AS_PHOTOS
 
 if TYPE_CHECKING:
     from pyproj import CRS, Transformer
@@ -32,12 +33,14 @@ class MapFrame(ABC):
         crs: the coordinate system as WKT.
         unit: what lengths are in.
         heights: what heights are counted from, in words.
+        accuracy: how far the positions that placed the scene are off, metres: `plan_m` and `height_m`, where known.
         is_georeferenced: whether it lies anywhere on the earth.
     """
 
     crs: str
     unit: str
     heights: str
+    accuracy: dict[str, float]
     is_georeferenced: bool
 
     @abstractmethod
@@ -77,11 +80,13 @@ class GeoMapFrame(MapFrame):
             )
         self.crs = self._crs.to_wkt()
         self.unit = self._crs.axis_info[0].unit_name
-        self.heights = (
-            "metres above Google Earth's sphere of the sea's level"
-            if self.georeference.frame.earth_radius is not None
-            else "metres as the positions of the photos count them (their GPS altitude)"
+        quality = self.georeference.quality
+        self.heights = quality.heights or (
+            AS_PHOTOS
+            if self.georeference.frame.earth_radius is None
+            else "metres above Google Earth's sphere of the sea's level"
         )
+        self.accuracy = quality.record().get("accuracy", {})
 
     @cached_property
     def _crs(self) -> CRS:
@@ -135,6 +140,7 @@ class LocalMapFrame(MapFrame):
         self.unit = "unit of the poses"
         self.crs = LOCAL_CRS.format(unit=self.unit)
         self.heights = "units of the poses, from the origin of the scene"
+        self.accuracy = {}
 
     def from_scene(self, points: Float[np.ndarray, "points 3"]) -> Points:
         return np.asarray(points, dtype=np.float64) @ self.rotation.T / self.scale

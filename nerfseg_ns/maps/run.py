@@ -73,6 +73,7 @@ def _facts(grid: MapGrid, config: MapConfig) -> dict[str, object]:
         "unit": grid.frame.unit,
         "georeferenced": grid.frame.is_georeferenced,
         "heights": grid.frame.heights,
+        "accuracy": grid.frame.accuracy,
         "crs": grid.frame.crs,
         "anchor": corners[0].tolist(),
         "anchor_in_run": origin.tolist(),
@@ -170,6 +171,7 @@ def write_layers(table: ClassTable, grid: MapGrid, layers: Layers, output: Path)
     """The rasters of a map."""
     frame = grid.frame
     tags = {"SOFTWARE": "nerfseg map", "UNIT": frame.unit, "GEOREFERENCED": str(frame.is_georeferenced)}
+    tags.update({f"ACCURACY_{name.upper()}": f"{value:g}" for name, value in frame.accuracy.items()})
     writer = RasterWriter(output, grid, tags)
     colors = dict(enumerate(table.colors)) | {IGNORE_INDEX: (0, 0, 0)}
     labels = writer.write("labels", layers.labels, "MODE", nodata=IGNORE_INDEX, colors=colors)

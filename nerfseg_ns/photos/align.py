@@ -1,10 +1,15 @@
-"""Puts a reconstruction into metres, east, north, up by the GPS positions of its photos."""
+"""Puts a reconstruction into metres, east, north, up by the known places of its photos, or of targets in them.
+
+Plan and heights are judged apart. Where the heights fit, all three coordinates place the scene. Where they do not
+(cheap receivers' altitudes drift by a hundred metres), or where the places lie on one line, up is taken from the views,
+the ground and the flight (`photos.up`), and only scale, heading and place from the positions.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import combinations
-from math import comb
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Optional
 
 import numpy as np
@@ -12,22 +17,25 @@ import pycolmap
 from jaxtyping import Bool, Float64
 
 from nerfseg_ns.geo.local_frame import LocalFrame
+from nerfseg_ns.geo.quality import FLIGHT_LEVEL, TAKE_OFF, Quality
 from nerfseg_ns.photos.exif import GpsPosition
+from nerfseg_ns.photos.fit import FEWEST, Positions, Similarity, Used, fit_plan, fit_space, spread, turn_about_line
+from nerfseg_ns.photos.up import Up, angle
 
-FEWEST = 3
-"""Positions that an alignment needs at least."""
-TRIALS = 500
-"""Triples of positions that are tried for the robust fit."""
-OUTLIER = 3.0
-"""A position farther off than this many times the median is left out."""
 LARGEST_RESIDUAL = 1 / 3
-"""Median residual as a share of the positions' spread, beyond which the positions say nothing about the photos."""
+"""Median residual as a share of the positions' spread, beyond which a fit in space says nothing."""
+LARGEST_SCALE_ERROR = 0.15
+"""Standard error of the scale beyond which the positions' plan says nothing: chance gives that."""
 LARGEST_TILT = 5.0
 """Degrees of uncertainty about the flight line, beyond which the positions count as a line."""
 THINNEST = 0.02
 """Spread across the flight line as a share of the spread along it, below which the positions count as a line."""
-
-Positions = Float64[np.ndarray, "photos 3"]
+TIPPED = 8.0
+"""Degrees that the heights may tip the scene against what else says which way is up, before they are not believed."""
+ONE_PLACE = 0.01
+"""Metres between positions that count as one."""
+PLAIN_DEVIATION = 5.0
+"""Standard deviation in metres of a position that says nothing of it, beside others that do."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +45,19 @@ class Alignment:
     Args:
         similarity: from the reconstruction to local metres.
         frame: the local frame; None if only the scale could be found: the axes are then the reconstruction's own.
-        residuals: distance in metres between each GPS position and its aligned camera.
-        used: which positions decided the fit; the others were too far off.
+        residuals: distance in metres between each known place and its aligned point: in space, or in plan where heights
+            had no say.
+        used: which places decided the fit; the others were too far off.
+        offsets: from the known places to the aligned points, metres: east, north, up.
+        quality: what heights are counted from, and the median residuals in plan and height.
     """
 
     similarity: pycolmap.Sim3d
     frame: Optional[LocalFrame]
     residuals: Float64[np.ndarray, " photos"]
     used: Bool[np.ndarray, " photos"]
+    offsets: Positions
+    quality: Quality
 
     @property
     def median_residual(self) -> float:
@@ -52,120 +65,249 @@ class Alignment:
         return float(np.median(self.residuals[self.used]))
 
 
-def local_positions(places: list[GpsPosition]) -> tuple[LocalFrame, Positions]:
+@dataclass(frozen=True)
+class Task:
+    """What is to be aligned.
+
+    Args:
+        points: in the reconstruction's units.
+        places: of the same points; all altitudes are of one kind, or None.
+        seed: of random trials.
+        what: the places are, in words.
+        tolerance: distance, in the reconstruction's units, that is never too far off.
+        up: of the reconstruction, if anything tells.
+    """
+
+    points: Positions
+    places: Sequence[GpsPosition]
+    seed: int
+    what: str
+    tolerance: float
+    up: Optional[Up]
+
+    @property
+    def deviations(self) -> Float64[np.ndarray, " photos"]:
+        """Of the places in space, metres; all 1 where no place says any."""
+        known = [None if place.deviations is None else float(np.hypot(*place.deviations)) for place in self.places]
+        if not any(known):
+            return np.ones(len(known))
+        return np.array([value or PLAIN_DEVIATION for value in known])
+
+
+def local_positions(places: Sequence[GpsPosition]) -> tuple[LocalFrame, Positions]:
     """GPS positions in metres, about their median, which a few wrong ones do not move.
 
     Args:
-        places: at least one; those that have no altitude count as at height 0.
+        places: at least one; those that have no altitude count as at the height of the others' median, or 0.
 
     Returns:
         The frame and the positions in it: east, north, up.
     """
-    geodetic = np.array([(place.latitude, place.longitude, place.altitude or 0.0) for place in places])
+    known = [place.altitude for place in places if place.altitude is not None]
+    middle = float(np.median(known)) if known else 0.0
+    geodetic = np.array(
+        [(place.latitude, place.longitude, middle if place.altitude is None else place.altitude) for place in places]
+    )
     first = LocalFrame(*geodetic[0])
-    middle = np.median(first.from_geodetic(geodetic), axis=0)
-    frame = LocalFrame.at_ecef(first.to_ecef(middle))
+    frame = LocalFrame.at_ecef(first.to_ecef(np.median(first.from_geodetic(geodetic), axis=0)))
     return frame, frame.from_geodetic(geodetic)
 
 
 def align(
     centres: Positions,
-    places: list[GpsPosition],
+    places: Sequence[GpsPosition],
     seed: int = 0,
     what: str = "GPS positions",
     tolerance: float = 0.0,
+    up: Optional[Up] = None,
 ) -> tuple[Optional[Alignment], str]:
     """Finds the similarity that carries points onto their places on the earth, whatever a minority of these says.
 
     Args:
         centres: of the cameras, or other points, in the reconstruction's units.
         places: of the same cameras or points.
-        seed: of the random triples.
+        seed: of the random trials.
         what: the places are, for the words.
         tolerance: distance, in the reconstruction's units, that is never too far off.
+        up: of the reconstruction, if anything but the places tells.
 
     Returns:
         The alignment, None where there can be none, and in words how it came about.
     """
     if len(places) < FEWEST:
         return None, f"Not georeferenced: registered photos have {len(places)} {what}, {FEWEST} are needed."
-    rough, positions = local_positions(places)
-    used = _consistent(centres, positions, seed, tolerance)
-    if used is None:
+    plain, mixed = _one_kind_of_heights(places)
+    task = Task(centres, plain, seed, what, tolerance, up)
+    rough, positions = local_positions(plain)
+    if np.median(np.linalg.norm(positions - np.median(positions, axis=0), axis=1)) < ONE_PLACE:
         return None, f"Not georeferenced: the {what} are all at one place."
-    frame = _frame_about(rough, positions[used])
-    positions = frame.from_ecef(rough.to_ecef(positions))
-    similarity = pycolmap.estimate_sim3d(centres[used], positions[used])
-    residuals = _residuals(similarity, centres, positions)
-    residual, count = float(np.median(residuals[used])), int(used.sum())
-    along, across = _spread(similarity.scale * centres[used])[:2]
+    found, doubt = _by_space(task)
+    if found is None and up is not None:
+        relative = _above_takeoff(task)
+        found = None if relative is None else _by_space(relative)[0]
+        found, doubt = _by_plan(task, doubt) if found is None else (found, doubt)
+    if found is None:
+        scale_only = _scale_only(task) if "straight line" in doubt else None
+        return scale_only, doubt
+    alignment, note = found
+    return alignment, " ".join(part for part in (note, mixed) if part)
+
+
+Found = tuple[Alignment, str]
+
+
+def _by_space(task: Task) -> tuple[Optional[Found], str]:
+    """By all three coordinates, if the heights are fit for it; else why not."""
+    known = sum(place.altitude is not None for place in task.places)
+    if 0 < known < len(task.places):
+        return None, (
+            f"Not georeferenced: {len(task.places) - known} of {len(task.places)} {task.what} have no altitude, and "
+            "nothing else says which way is up."
+        )
+    rough, positions = local_positions(task.places)
+    fit = fit_space(task.points, positions, task.deviations, task.seed, task.tolerance)
+    if fit is None:
+        return None, f"Not georeferenced: the {task.what} are all at one place."
+    similarity, used = fit
+    residual = float(np.median(np.linalg.norm(similarity(task.points) - positions, axis=1)[used]))
+    along, across = spread(similarity.scale * task.points[used])[:2]
     if not residual < LARGEST_RESIDUAL * along:
         return None, (
-            f"Not georeferenced: the {what} do not fit the photos (off by {residual:.1f} m in the median, over "
+            f"Not georeferenced: the {task.what} do not fit the photos (off by {residual:.1f} m in the median, over "
             f"{along:.1f} m of flight)."
         )
-    tilt = np.degrees(residual / (max(across, 1e-9) * np.sqrt(count)))
-    if across < THINNEST * along or tilt > LARGEST_TILT:
-        scale_only = pycolmap.Sim3d(similarity.scale, pycolmap.Rotation3d(), np.zeros(3))
-        return Alignment(scale_only, None, residuals, used), (
-            f"In metres, but not georeferenced: the {what} lie on one straight line, which leaves open how the "
-            "scene is turned about that line. A second flight line beside it settles it."
+    turned = ""
+    if _is_line(residual, along, across, int(used.sum())):
+        if task.up is None:
+            return None, (
+                f"In metres, but not georeferenced: the {task.what} lie on one straight line, which leaves open how "
+                "the scene is turned about that line. A second flight line beside it settles it."
+            )
+        similarity = turn_about_line(similarity, task.points[used], task.up.direction)
+        turned = f" They lie nearly on one line; how the scene is turned about it is from {_words(task.up)}."
+    if task.up is not None and not task.up.agrees(similarity.up, TIPPED):
+        tipped = angle(task.up.direction, similarity.up)
+        return None, f"they would tip the scene by {tipped:.0f} degrees"
+    heights = task.places[0].heights if task.places[0].altitude is not None else FLIGHT_LEVEL
+    return _finish(task, rough, positions, similarity, used, heights, np.ones(len(used), bool), turned), ""
+
+
+def _by_plan(task: Task, doubt: str) -> tuple[Optional[Found], str]:
+    """By the plan alone, up given; heights are the median of what the places say."""
+    assert task.up is not None
+    rough, positions = local_positions(task.places)
+    fit = fit_plan(task.points, positions, task.deviations, task.up.direction, task.seed, task.tolerance)
+    if fit is None:
+        return None, f"Not georeferenced: the {task.what} are all at one place."
+    similarity, used = fit
+    carried = similarity(task.points)
+    residual = float(np.median(np.linalg.norm((carried - positions)[used, :2], axis=1)))
+    reach = float(np.sqrt(((carried - carried[used].mean(axis=0))[used, :2] ** 2).sum()))
+    if not residual < LARGEST_SCALE_ERROR * reach or not residual < spread(carried[used])[0]:
+        return None, (
+            f"Not georeferenced: the {task.what} do not fit the photos, in plan either (off by {residual:.1f} m in the "
+            f"median, over {spread(carried[used])[0]:.1f} m of flight)."
         )
-    return Alignment(similarity, frame, residuals, used), (
-        f"Georeferenced by {count} of {len(places)} {what}: metres, east, north, up."
+    known = np.array([place.altitude is not None for place in task.places])
+    heights = task.places[int(np.argmax(known))].heights if known.any() else FLIGHT_LEVEL
+    shift = np.median((positions - carried)[known & used, 2]) if (known & used).any() else -carried[used, 2].mean()
+    similarity = replace(similarity, translation=similarity.translation + (0.0, 0.0, shift))
+    positions = np.column_stack([positions[:, :2], np.where(known, positions[:, 2], similarity(task.points)[:, 2])])
+    reason = f" ({doubt})" if doubt.startswith("they") else ""
+    why = f" Their heights had no say{reason}: up is from {_words(task.up)}."
+    return _finish(task, rough, positions, similarity, used, heights, known, why, plan_only=True), ""
+
+
+def _finish(
+    task: Task,
+    rough: LocalFrame,
+    positions: Positions,
+    similarity: Similarity,
+    used: Used,
+    heights: str,
+    known: Used,
+    remark: str,
+    plan_only: bool = False,
+) -> Found:
+    """The alignment about the middle of the places that were used, with its accuracy."""
+    middle = positions[used].mean(axis=0)
+    if plan_only:
+        middle[2] = similarity(task.points)[used, 2].mean()
+    frame = _frame_at(rough, middle)
+    # the rough frame's axes are turned against the new one's by the earth's curvature
+    turn = frame.rotation_from_ecef @ rough.rotation_from_ecef.T
+    shifted = frame.from_ecef(rough.to_ecef(similarity.translation))
+    similarity = Similarity(similarity.scale, turn @ similarity.rotation, shifted)
+    positions = frame.from_ecef(rough.to_ecef(positions))
+    off = similarity(task.points) - positions
+    plan, height = np.linalg.norm(off[:, :2], axis=1), np.abs(off[:, 2])
+    judged = used & known
+    quality = Quality(
+        heights,
+        _accuracy(plan[used], [place.deviations and place.deviations[0] for place in task.places]),
+        None
+        if heights == FLIGHT_LEVEL or not judged.any()
+        else _accuracy(height[judged], [place.deviations and place.deviations[1] for place in task.places]),
+    )
+    note = (
+        f"Georeferenced by {used.sum()} of {len(used)} {task.what}: metres, east, north, up. They agree with the "
+        f"photos to {quality.words()} (median).{remark} Heights are {heights}."
+    )
+    residuals = plan if plan_only else np.linalg.norm(off, axis=1)
+    return Alignment(_sim3d(similarity), frame, residuals, used, off, quality), note
+
+
+def _scale_only(task: Task) -> Alignment:
+    """Places on a line, and nothing that tells which way is up: metres, in the reconstruction's own axes."""
+    _, positions = local_positions(task.places)
+    fit = fit_space(task.points, positions, task.deviations, task.seed, task.tolerance)
+    assert fit is not None
+    similarity, used = fit
+    off = similarity(task.points) - positions
+    own = Similarity(similarity.scale, np.eye(3), np.zeros(3))
+    return Alignment(_sim3d(own), None, np.linalg.norm(off, axis=1), used, off, Quality())
+
+
+def _one_kind_of_heights(places: Sequence[GpsPosition]) -> tuple[list[GpsPosition], str]:
+    """The places without the altitudes that are counted from something else than most, and in words that this is so."""
+    kinds = Counter(place.heights for place in places if place.altitude is not None)
+    if len(kinds) < 2:
+        return list(places), ""
+    kept, count = kinds.most_common(1)[0]
+    plain = [place if place.heights == kept else replace(place, altitude=None, heights=kept) for place in places]
+    return plain, (
+        f"The altitudes of {kinds.total() - count} of {kinds.total()} are counted from something else and left aside."
     )
 
 
-def _consistent(
-    centres: Positions, positions: Positions, seed: int, tolerance: float
-) -> Optional[Bool[np.ndarray, " photos"]]:
-    """Which positions agree with one similarity: the least median of residuals over triples, then refined."""
-    best, least, allowed = None, np.inf, 0.0
-    for triple in _triples(len(positions), seed):
-        similarity = pycolmap.estimate_sim3d(centres[triple], positions[triple])
-        if similarity is None or not similarity.scale > 0:
-            continue
-        residuals = _residuals(similarity, centres, positions)
-        if np.median(residuals) < least:
-            best, least, allowed = residuals, float(np.median(residuals)), tolerance * similarity.scale
-    if best is None:
+def _above_takeoff(task: Task) -> Optional[Task]:
+    """The task with heights above the take-off point, if all places have them."""
+    if any(place.above_takeoff is None for place in task.places):
         return None
-    used = _near(best, allowed)
-    for _ in range(20):
-        similarity = pycolmap.estimate_sim3d(centres[used], positions[used])
-        if similarity is None:
-            return None
-        before, used = used, _near(_residuals(similarity, centres, positions), tolerance * similarity.scale)
-        if (used == before).all():
-            break
-    return used
+    places = [replace(place, altitude=place.above_takeoff, heights=TAKE_OFF) for place in task.places]
+    return replace(task, places=places)
 
 
-def _triples(count: int, seed: int) -> list[list[int]]:
-    if comb(count, 3) <= TRIALS:
-        return [list(triple) for triple in combinations(range(count), 3)]
-    rng = np.random.default_rng(seed)
-    return [rng.choice(count, 3, replace=False).tolist() for _ in range(TRIALS)]
+def _is_line(residual: float, along: float, across: float, count: int) -> bool:
+    tilt = np.degrees(residual / (max(across, 1e-9) * np.sqrt(count)))
+    return bool(across < THINNEST * along or tilt > LARGEST_TILT)
 
 
-def _near(residuals: Float64[np.ndarray, " photos"], allowed: float) -> Bool[np.ndarray, " photos"]:
-    """Positions within a few times the median or what is allowed, and never fewer than the nearer half."""
-    least = max(FEWEST, len(residuals) // 2 + 1)
-    return residuals <= max(OUTLIER * np.median(residuals), allowed, np.sort(residuals)[least - 1])
+def _accuracy(residuals: Float64[np.ndarray, " n"], deviations: list[Optional[float]]) -> float:
+    """The median residual, but never better than the receiver says of itself."""
+    said = [value for value in deviations if value is not None]
+    return float(max(np.median(residuals), np.median(said) if said else 0.0))
 
 
-def _residuals(similarity: pycolmap.Sim3d, centres: Positions, positions: Positions) -> Float64[np.ndarray, " photos"]:
-    matrix = similarity.matrix()
-    return np.linalg.norm(centres @ matrix[:, :3].T + matrix[:, 3] - positions, axis=1)
+def _words(up: Up) -> str:
+    return f"{up.source} (to {up.error:.0f} degree{'s' if round(up.error) != 1 else ''})"
 
 
-def _frame_about(rough: LocalFrame, positions: Positions) -> LocalFrame:
-    """The frame at the mean position, its origin rounded to a tenth of a millimetre so that files read well."""
-    mean = LocalFrame.at_ecef(rough.to_ecef(positions.mean(axis=0)))
-    return LocalFrame(round(mean.latitude, 9), round(mean.longitude, 9), round(mean.altitude, 4))
+def _frame_at(rough: LocalFrame, position: Float64[np.ndarray, " 3"]) -> LocalFrame:
+    """The frame at a position, its origin rounded to a tenth of a millimetre so that files read well."""
+    exact = LocalFrame.at_ecef(rough.to_ecef(position))
+    return LocalFrame(round(exact.latitude, 9), round(exact.longitude, 9), round(exact.altitude, 4))
 
 
-def _spread(positions: Positions) -> Float64[np.ndarray, "3"]:
-    """Standard deviations along the principal axes, the largest first."""
-    centred = positions - positions.mean(axis=0)
-    return np.linalg.svd(centred, compute_uv=False) / np.sqrt(len(positions))
+def _sim3d(similarity: Similarity) -> pycolmap.Sim3d:
+    return pycolmap.Sim3d(similarity.scale, pycolmap.Rotation3d(similarity.rotation), similarity.translation)

@@ -20,14 +20,15 @@ class PhotosConfig:
     least half of the photos have it, else by name."""
     use_gps: bool = True
     """Align the scene to metres, east, north, up by the GPS positions in the photos' EXIF, and choose pairs by them.
-    Single wrong ones are found and left out; --no-use-gps where most are wrong."""
+    Single wrong ones, and altitudes that do not fit, are found and left out; --no-use-gps where most are wrong."""
     gcp: Optional[Path] = None
     """Ground control in OpenDroneMap's format (gcp_list.txt): a line with the coordinate system, then x y z, column and
     row of the pixel, photo, target. At least three targets, each marked in two photos. They place the scene instead of
     the photos' GPS."""
     camera_model: Literal["OPENCV", "RADIAL", "SIMPLE_RADIAL", "PINHOLE"] = "OPENCV"
     """COLMAP's camera model. SIMPLE_RADIAL where few photos, or photos of flat ground alone, give an odd focal length;
-    PINHOLE for photos without distortion."""
+    PINHOLE for photos without distortion. Where OPENCV or RADIAL place fewer than 80 % of the photos, SIMPLE_RADIAL is
+    tried too, and the better result kept."""
     single_camera: Literal["auto", "always", "never"] = "auto"
     """Which photos share one lens calibration. auto: those of one size whose EXIF names one camera and focal length;
     always: all, which must then be of one size; never: each photo has its own, which only many photos from many

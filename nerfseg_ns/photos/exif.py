@@ -5,16 +5,22 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Optional
 
 from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
 
+from nerfseg_ns.geo.quality import AS_PHOTOS, RTK_ELLIPSOID, SEA_LEVEL
+from nerfseg_ns.photos.xmp import DjiFacts, read_dji
+
 BROKEN = (OSError, SyntaxError, ValueError, KeyError, TypeError, IndexError, ZeroDivisionError, struct.error)
 """What Pillow raises for EXIF that is not well formed."""
 _BELOW = (1, 3)
-"""Altitude references that count downwards: below the sea level, below the ellipsoid."""
+"""Altitude references that count downwards."""
+_SEA = (2, 3)
+"""Altitude references of EXIF 3.0 that say sea level. Its 0 and 1 say the ellipsoid, those of EXIF 2 sea level, and
+cameras write them whatever they count from: 0 and 1 say nothing."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +30,18 @@ class GpsPosition:
     Args:
         latitude: degrees north.
         longitude: degrees east.
-        altitude: metres, above whatever the camera counts from; None if it is not said.
+        altitude: metres, above whatever `heights` says; None if it is not said.
+        heights: what the altitude is counted from, in words.
+        deviations: standard deviations in plan and in height, metres; None if nobody knows.
+        above_takeoff: height above the take-off point, metres; None if it is not said.
     """
 
     latitude: float
     longitude: float
     altitude: Optional[float] = None
+    heights: str = AS_PHOTOS
+    deviations: Optional[tuple[float, float]] = None
+    above_takeoff: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -40,22 +52,39 @@ class ExifFacts:
         position: of the GPS receiver; None where there is none.
         camera: what tells one camera, lens and zoom from another; all empty where the EXIF says nothing.
         orientation: the EXIF tag: 1 is upright, 5 to 8 swap width and height.
+        pitch: of the camera, degrees: 0 at the horizon, -90 straight down; None if it is not said.
     """
 
     position: Optional[GpsPosition]
     camera: tuple[str, ...]
     orientation: int
+    pitch: Optional[float] = None
 
 
 def read_exif(image: Image.Image) -> ExifFacts:
-    """Reads the EXIF of an opened photo; what is missing or broken counts as not said."""
+    """Reads the EXIF, and DJI's XMP, of an opened photo; what is missing or broken counts as not said."""
     try:
         exif = image.getexif()
         main, details, gps = dict(exif), exif.get_ifd(IFD.Exif), exif.get_ifd(IFD.GPSInfo)
     except BROKEN:
         main, details, gps = {}, {}, {}
     orientation = main.get(Base.Orientation)
-    return ExifFacts(gps_position(gps), camera_key(main, details), orientation if orientation in range(1, 9) else 1)
+    orientation = orientation if orientation in range(1, 9) else 1
+    dji = read_dji(image.info.get("xmp"))
+    position = gps_position(gps)
+    if position is not None:
+        position = _with_dji(position, dji)
+    return ExifFacts(position, camera_key(main, details), orientation, dji.pitch)
+
+
+def _with_dji(position: GpsPosition, dji: DjiFacts) -> GpsPosition:
+    return replace(
+        position,
+        altitude=dji.absolute if position.altitude is None else position.altitude,
+        heights=RTK_ELLIPSOID if dji.is_rtk else position.heights,
+        deviations=dji.deviations,
+        above_takeoff=dji.relative,
+    )
 
 
 def gps_position(gps: Mapping[int, Any]) -> Optional[GpsPosition]:
@@ -70,7 +99,8 @@ def gps_position(gps: Mapping[int, Any]) -> Optional[GpsPosition]:
         return None
     if latitude == 0 and longitude == 0:  # what receivers write that have found no satellites yet
         return None
-    return GpsPosition(latitude, longitude, _altitude(gps))
+    heights = SEA_LEVEL if _reference(gps) in _SEA else AS_PHOTOS
+    return GpsPosition(latitude, longitude, _altitude(gps), heights)
 
 
 def camera_key(main: Mapping[int, Any], details: Mapping[int, Any]) -> tuple[str, ...]:
@@ -98,9 +128,13 @@ def _altitude(gps: Mapping[int, Any]) -> Optional[float]:
         altitude = float(gps[GPS.GPSAltitude])
     except BROKEN:
         return None
-    reference = gps.get(GPS.GPSAltitudeRef, 0)
-    below = (reference[0] if isinstance(reference, bytes) and reference else reference) in _BELOW
+    below = _reference(gps) in _BELOW
     return (-altitude if below else altitude) if math.isfinite(altitude) else None
+
+
+def _reference(gps: Mapping[int, Any]) -> Any:
+    reference = gps.get(GPS.GPSAltitudeRef, 0)
+    return reference[0] if isinstance(reference, bytes) and reference else reference
 
 
 def _text(value: Any) -> str:

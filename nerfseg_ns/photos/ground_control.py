@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,18 @@ import pyproj
 from jaxtyping import Float64
 from pyproj.exceptions import CRSError
 
+from nerfseg_ns.console.progress import say
 from nerfseg_ns.errors import ErrorCollector, UserError
 from nerfseg_ns.photos.align import Alignment
+from nerfseg_ns.photos.control_system import ControlSystem
 from nerfseg_ns.photos.exif import GpsPosition
 from nerfseg_ns.photos.find_photos import Photo
 from nerfseg_ns.photos.write_scene import registered
 
 FEWEST = 3
 """Targets that a scene is turned to the earth by."""
+SAME_PIXEL = 500
+"""Marks within a five-hundredth of a photo are at one place."""
 UTM = re.compile(r"WGS\s*84\s+UTM\s+(\d{1,2})\s*([NS])", re.IGNORECASE)
 
 
@@ -42,6 +46,10 @@ class Target:
     name: str
     place: GpsPosition
     pixels: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def without(self, photo: str) -> Target:
+        """The target without its mark in a photo."""
+        return replace(self, pixels={name: pixel for name, pixel in self.pixels.items() if name != photo})
 
 
 def read_targets(file: Path, photos: Sequence[Photo]) -> list[Target]:
@@ -61,14 +69,16 @@ def read_targets(file: Path, photos: Sequence[Photo]) -> list[Target]:
     lines = [line for line in lines if line and not line.startswith("#")]
     if not lines:
         raise UserError(f"{file} is empty; expected a coordinate system and lines of x y z column row photo.")
-    to_geodetic = pyproj.Transformer.from_crs(_system(file, lines[0]), "EPSG:4326", always_xy=True)
+    system = ControlSystem(_system(file, lines[0]))
     sizes = {photo.path.name.lower(): photo for photo in photos}
     targets: dict[str, Target] = {}
     problems = ErrorCollector()
     for number, line in enumerate(lines[1:], start=2):
         with problems.collect():
-            _add(targets, file, number, line.split(), to_geodetic, sizes)
+            _add(targets, file, number, line.split(), system, sizes)
     problems.raise_found()
+    for remark in filter(None, [system.remark(), _twice_marked(targets)]):
+        say(remark)
     marked = [target for target in targets.values() if len(target.pixels) > 1]
     if len(marked) < FEWEST:
         raise UserError(
@@ -95,7 +105,7 @@ def _add(
     file: Path,
     number: int,
     words: list[str],
-    to_geodetic: pyproj.Transformer,
+    system: ControlSystem,
     sizes: dict[str, Photo],
 ) -> None:
     try:
@@ -106,10 +116,12 @@ def _add(
             f"Line {number} of {file} is {' '.join(words)!r}; expected x y z column row photo [target]."
         ) from error
     name = words[6] if len(words) > 6 else f"{words[0]} {words[1]}"
-    longitude, latitude = to_geodetic.transform(x, y)
-    if not np.isfinite([longitude, latitude]).all():
-        raise UserError(f"Line {number} of {file}: {x:g}, {y:g} is no place in that coordinate system.")
-    target = targets.setdefault(name, Target(name, GpsPosition(float(latitude), float(longitude), z)))
+    place = system.place(x, y, z)
+    if place is None:
+        raise UserError(f"Line {number} of {file}: {x:g}, {y:g}, {z:g} is no place in that coordinate system.")
+    target = targets.setdefault(name, Target(name, place))
+    if target.place != place:
+        raise UserError(f"Line {number} of {file}: {name} has another place here than in a line before; name it anew.")
     if photo is None:
         return
     width, height = photo.size
@@ -118,6 +130,18 @@ def _add(
             f"Line {number} of {file}: pixel {column:g}, {row:g} lies outside {photo.path.name} ({width} x {height})."
         )
     target.pixels[photo.name] = column / width, row / height
+
+
+def _twice_marked(targets: dict[str, Target]) -> str:
+    """Targets that share a pixel of a photo: one of the marks is wrong. Empty if there are none."""
+    seen: dict[tuple[str, int, int], str] = {}
+    found = []
+    for target in targets.values():
+        for photo, (column, row) in target.pixels.items():
+            other = seen.setdefault((photo, round(column * SAME_PIXEL), round(row * SAME_PIXEL)), target.name)
+            if other != target.name:
+                found.append(f"{other} and {target.name} in {photo}")
+    return f"Two targets are marked at one place, so a mark is wrong: {'; '.join(found)}." if found else ""
 
 
 def triangulate(
@@ -148,14 +172,25 @@ def _nearest_point(rays: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     return np.linalg.solve(sum(across), sum(part @ origin for part, (origin, _) in zip(across, rays)))
 
 
-def residual_table(targets: Sequence[Target], alignment: Alignment) -> list[dict[str, Any]]:
-    """What became of each target: its name, photos, distance in metres from its known place, and whether it decided."""
+def residual_table(
+    targets: Sequence[Target], alignment: Alignment, wrong_marks: dict[str, str]
+) -> list[dict[str, Any]]:
+    """What became of each target: its name, photos, distance in metres from its known place, and whether it decided.
+
+    Args:
+        targets: in the alignment's order.
+        alignment: to the earth.
+        wrong_marks: the photo whose mark was left out, by target.
+    """
     return [
         {
             "target": target.name,
             "photos": len(target.pixels),
-            "residual_m": round(float(residual), 3),
+            "residual_m": round(float(np.linalg.norm(offset)), 3),
+            "plan_m": round(float(np.linalg.norm(offset[:2])), 3),
+            "height_m": round(float(offset[2]), 3),
             "used": bool(used),
+            **({"wrong_mark": wrong_marks[target.name]} if target.name in wrong_marks else {}),
         }
-        for target, residual, used in zip(targets, alignment.residuals, alignment.used)
+        for target, offset, used in zip(targets, alignment.offsets, alignment.used)
     ]

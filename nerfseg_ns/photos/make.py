@@ -12,6 +12,7 @@ from nerfseg_ns.core.files import new_folder, write_text
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.photos.config import PhotosConfig
 from nerfseg_ns.photos.find_photos import find_photos, group_by_camera
+from nerfseg_ns.photos.mrk import with_image_log
 
 SUMMARY = "summary.json"
 
@@ -35,7 +36,7 @@ def make_scene(images: Path, output: Path, config: PhotosConfig) -> dict[str, An
     _require_pycolmap()
     images, output = Path(images).expanduser(), Path(output).expanduser()
     _check_output(images, output)
-    photos = find_photos(images)
+    photos = with_image_log(find_photos(images), images)
     cameras = group_by_camera(photos, config.single_camera, config.max_image_side)
     from nerfseg_ns.photos.steps import SceneMaker
 

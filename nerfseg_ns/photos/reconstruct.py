@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,9 @@ from nerfseg_ns.photos.pairs import Pair
 
 PHOTOS_PER_THREAD, PAIRS_PER_THREAD, FEWEST_PAIRS = 4, 8, 64
 """What COLMAP is given at once. It tells of no progress within a call, and a call costs a little to start."""
+
+SIMPLEST = "SIMPLE_RADIAL"
+"""COLMAP's model with the fewest unknowns that bends lines: a focal length and one number of distortion."""
 
 
 class Reconstructor:
@@ -87,6 +91,16 @@ class Reconstructor:
                 )
                 report(start + len(some))
 
+    def simplify_lenses(self) -> None:
+        """Gives all cameras the simplest model with distortion; features and matches stay as they are."""
+        with pycolmap.Database.open(self.database) as database:
+            for camera in database.read_all_cameras():
+                simple = pycolmap.Camera.create_from_model_name(
+                    camera.camera_id, SIMPLEST, camera.mean_focal_length(), camera.width, camera.height
+                )
+                simple.has_prior_focal_length = camera.has_prior_focal_length
+                database.update_camera(simple)
+
     def place(self, count: int) -> list[pycolmap.Reconstruction]:
         """Finds poses, lens calibrations and points.
 
@@ -97,8 +111,7 @@ class Reconstructor:
             The models that came out, the largest first; photos that do not overlap end in several. May be empty.
         """
         options = pycolmap.IncrementalPipelineOptions(num_threads=self.threads, random_seed=self.config.seed)
-        folder = self.work / "models"
-        folder.mkdir()
+        folder = Path(tempfile.mkdtemp(prefix="models-", dir=self.work))
         placed = 0
         with self._quiet(), progress_bar("Placing photos", count) as report:
 

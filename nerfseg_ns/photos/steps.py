@@ -19,12 +19,18 @@ from nerfseg_ns.photos.align import Alignment, align, local_positions
 from nerfseg_ns.photos.config import PhotosConfig
 from nerfseg_ns.photos.copies import copy_photo
 from nerfseg_ns.photos.find_photos import FEWEST, Photo
-from nerfseg_ns.photos.ground_control import read_targets, residual_table, triangulate
+from nerfseg_ns.photos.ground_control import read_targets, residual_table
 from nerfseg_ns.photos.pairs import choose_matching, find_pairs
-from nerfseg_ns.photos.reconstruct import Reconstructor
+from nerfseg_ns.photos.place_targets import align_targets
+from nerfseg_ns.photos.reconstruct import SIMPLEST, Reconstructor
 from nerfseg_ns.photos.summary import ground_sample_distance, summarise
+from nerfseg_ns.photos.up import up_of_model
 from nerfseg_ns.photos.write_scene import registered, write_scene
 
+ENOUGH = 0.8
+"""Share of the photos, below which a simpler lens is tried."""
+INVOLVED = ("OPENCV", "RADIAL")
+"""Camera models that have more unknowns than the simplest."""
 MARKED_PIXELS = 2
 """How exactly targets are marked: what is nearer than so many pixels on the ground is not off."""
 
@@ -75,7 +81,8 @@ class SceneMaker:
                 alignment, note, control = self._align_to_targets(models[0])
             else:
                 alignment, note = self._align(models[0])
-            write_scene(self.folder, models[0], alignment.frame if alignment else None)
+            frame, quality = (alignment.frame, alignment.quality) if alignment else (None, None)
+            write_scene(self.folder, models[0], frame, quality)
         located = [image.name for image in registered(models[0]) if image.name in self.places]
         seconds = {**self.seconds, "total": sum(self.seconds.values())}
         return summarise(self.photos, models, alignment, located, note, seconds, control)
@@ -110,9 +117,23 @@ class SceneMaker:
             reconstructor.match(self.keys, pairs)
         say(f"{len(pairs)} pairs compared in {self.seconds['matching']:.0f} s ({matching} matching)")
         with self._timed("placing"):
-            models = reconstructor.place(count)
+            models = self._place(reconstructor, count)
         say(f"{_size(models)} of {count} photos placed in {self.seconds['placing']:.0f} s")
         return models
+
+    def _place(self, reconstructor: Reconstructor, count: int) -> list[pycolmap.Reconstruction]:
+        """Places the photos; with a simpler lens too, where the given one loses many: it has too many unknowns then."""
+        models, given = reconstructor.place(count), self.config.camera_model
+        if _size(models) >= ENOUGH * count or given not in INVOLVED:
+            return models
+        reconstructor.simplify_lenses()
+        simpler = reconstructor.place(count)
+        kept = SIMPLEST if _size(simpler) > _size(models) else given
+        say(
+            f"{given} placed {_size(models)} of {count} photos, {SIMPLEST}, with fewer unknowns, {_size(simpler)}: "
+            f"{kept} is kept"
+        )
+        return simpler if kept == SIMPLEST else models
 
     def _positions(self) -> list[Optional[Float64[np.ndarray, " 3"]]]:
         """Of all photos in metres, None where there is none; all at one height, for altitudes are often far off."""
@@ -149,14 +170,18 @@ class SceneMaker:
         self, model: pycolmap.Reconstruction
     ) -> tuple[Optional[Alignment], str, list[dict[str, Any]]]:
         """Turns the model to the earth by ground control; also says in words how that went, and of each target."""
-        targets, points = triangulate(model, self.targets)
-        places = [target.place for target in targets]
         tolerance = MARKED_PIXELS * ground_sample_distance(model)
-        alignment, note = align(points, places, self.config.seed, "ground control points", tolerance)
+        targets, alignment, note, wrong = align_targets(
+            model, self.targets, self.config.seed, tolerance, up_of_model(model, self._pitches())
+        )
         if alignment is None:
             return None, note, []
         model.transform(alignment.similarity)
-        return alignment, note, residual_table(targets, alignment)
+        return alignment, note, residual_table(targets, alignment, wrong)
+
+    def _pitches(self) -> dict[str, float]:
+        """Of the cameras, degrees, by the photos' names, as far as the photos say them."""
+        return {photo.name: photo.exif.pitch for photo in self.photos if photo.exif.pitch is not None}
 
     def _align(self, model: pycolmap.Reconstruction) -> tuple[Optional[Alignment], str]:
         """Turns the model to the earth if it can be; also says in words how that went."""
@@ -165,7 +190,8 @@ class SceneMaker:
             return None, f"Not georeferenced: {why}. Units and axes are arbitrary; training levels the scene."
         images = [image for image in registered(model) if image.name in self.places]
         centres = np.array([image.projection_center() for image in images]).reshape(-1, 3)
-        alignment, note = align(centres, [self.places[image.name] for image in images], self.config.seed)
+        places = [self.places[image.name] for image in images]
+        alignment, note = align(centres, places, self.config.seed, up=up_of_model(model, self._pitches()))
         if alignment is not None:
             model.transform(alignment.similarity)
         return alignment, note

@@ -10,6 +10,7 @@ import numpy as np
 import pycolmap
 
 from nerfseg_ns.console.train_command import train_command
+from nerfseg_ns.geo.quality import Quality, metres
 from nerfseg_ns.photos.align import Alignment
 from nerfseg_ns.photos.find_photos import Photo
 from nerfseg_ns.photos.write_scene import registered
@@ -41,6 +42,8 @@ def summarise(
     model = models[0]
     placed = [image.name for image in registered(model)]
     gps: dict[str, Any] = {"note": georeference, "positions": len(located)}
+    if alignment is not None:
+        gps.update(alignment.quality.record())
     if control:
         gps["ground_control"] = control
         gps["median_residual_m"] = round(alignment.median_residual, 4)
@@ -89,13 +92,11 @@ def summary_lines(figures: dict[str, Any]) -> list[str]:
     ]
     if "used" in gps:
         rows.append(("GPS positions used", f"{gps['used']} of {gps['positions']}"))
-        rows.append(("GPS residual, median", f"{gps['median_residual_m']:.2f} m"))
+        rows.append(("GPS residual, median", _accuracy(gps)))
         rows.append(("Ground sample distance", f"{figures['ground_sample_distance_cm']:.2f} cm per pixel of images/"))
     if "ground_control" in gps:
-        rows.append(("Ground control, median", f"{gps['median_residual_m']:.3f} m"))
-        for target in gps["ground_control"]:
-            kept = "" if target["used"] else ", left out"
-            rows.append((f"  {target['target']}", f"{target['residual_m']:.3f} m, {target['photos']} photos{kept}"))
+        rows.append(("Ground control, median", _accuracy(gps)))
+        rows += [(f"  {target['target']}", _target_line(target)) for target in gps["ground_control"]]
         rows.append(("Ground sample distance", f"{figures['ground_sample_distance_cm']:.2f} cm per pixel of images/"))
     rows.append(("Time", f"{figures['seconds']['total']:.0f} s"))
     lines = [f"  {name:<26}{value}" for name, value in rows]
@@ -142,6 +143,19 @@ def _cameras(model: pycolmap.Reconstruction) -> list[dict[str, Any]]:
         }
         for camera in cameras
     ]
+
+
+def _accuracy(gps: dict[str, Any]) -> str:
+    """Median residuals in plan and height; in space alone where a scene knows no directions."""
+    quality = Quality.read(gps, "summary.json")
+    return quality.words() or metres(gps["median_residual_m"])
+
+
+def _target_line(target: dict[str, Any]) -> str:
+    kept = "" if target["used"] else ", left out"
+    wrong = f", its mark in {target['wrong_mark']} is wrong and left out" if "wrong_mark" in target else ""
+    off = f"{target['plan_m']:.2f} m in plan, {target['height_m']:+.2f} m in height"
+    return f"{off}, {target['photos']} photos{kept}{wrong}"
 
 
 def _camera_line(cameras: list[dict[str, Any]]) -> str:

@@ -15,17 +15,21 @@ from nerfstudio.process_data.colmap_utils import parse_colmap_camera_params
 from nerfseg_ns.core.files import write_text
 from nerfseg_ns.geo.georeference import METADATA_KEY, origin_record
 from nerfseg_ns.geo.local_frame import LocalFrame
+from nerfseg_ns.geo.quality import Quality
 
 POINTS = "sparse_pc.ply"
 
 
-def write_scene(folder: Path, model: pycolmap.Reconstruction, frame: Optional[LocalFrame]) -> None:
+def write_scene(
+    folder: Path, model: pycolmap.Reconstruction, frame: Optional[LocalFrame], quality: Optional[Quality] = None
+) -> None:
     """Writes transforms.json, the sparse points and COLMAP's own files.
 
     Args:
         folder: of the scene; `images/` with the registered photos, under their names in the model, is there already.
         model: the reconstruction.
         frame: the local frame that the model is in, if it is.
+        quality: of the frame: what its heights are counted from, how exact it is.
     """
     shared = len(_cameras_in_use(model)) == 1
     content: dict[str, Any] = {}
@@ -35,7 +39,7 @@ def write_scene(folder: Path, model: pycolmap.Reconstruction, frame: Optional[Lo
         content["camera_model"] = _intrinsics(model.cameras[_cameras_in_use(model)[0]])["camera_model"]
     content["ply_file_path"] = POINTS
     if frame is not None:
-        content[METADATA_KEY] = origin_record(frame)
+        content[METADATA_KEY] = origin_record(frame, quality)
     content["frames"] = [_frame(image, shared) for image in registered(model)]
     model.export_PLY(folder / POINTS)
     (folder / "colmap").mkdir()
