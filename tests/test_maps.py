@@ -180,8 +180,6 @@ def test_between_the_cells_of_the_field_values_are_interpolated(tmp_path):
     inside = torch.from_numpy(((y > cells.top - 59) & (y < cells.top - 1)).T)
     heights = torch.from_numpy((x + 2 * y).T).float()
     torch.testing.assert_close(found.heights[inside], heights[inside], atol=0.05, rtol=0)
-        found.heights[inside], torch.from_numpy((x + 2 * y).T).float()[inside], atol=0.05, rtol=0
-    )
     torch.testing.assert_close(found.features[..., 0], torch.from_numpy(x.T).float(), atol=0.05, rtol=0)
     edge = torch.from_numpy(np.abs(x - 39).T) > 1
     assert torch.equal(found.ends[edge], torch.from_numpy((x < 39).T)[edge])

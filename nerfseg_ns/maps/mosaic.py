@@ -165,18 +165,19 @@ class PhotoMosaic:
             weights[:, index] = left
 
     def _hide_these(self, views: list[int], weights: Float[Tensor, "views places"], places: _Places) -> None:
-        for view, row in zip(views, weights):
-            index = row.nonzero()[:, 0]
-            if len(index):
-                row[index[~self.surface.sees(self.cameras[view], places.points[index.numpy()])]] = 0.0
+        numbers, index = weights.nonzero(as_tuple=True)
+        cameras = self.cameras[np.array(views)[numbers.numpy()]]
+        seen = self.surface.sees(cameras, places.points[index.numpy()])
+        weights[numbers[~seen], index[~seen]] = 0.0
 
     def _count(self, views: list[int], places: _Places, shape: tuple[int, int]) -> Float[Tensor, "rows columns"]:
         """How many photos see each place, by some of the places."""
         rows, columns = (axis.ravel() // COUNT_STEP * COUNT_STEP for axis in np.indices(shape))
         chosen, where = np.unique(rows * shape[1] + columns, return_inverse=True)
         some = places.some(chosen)
-        counts = sum((self._weigh_photo(view, some, hide=True) > 0).float() for view in views)
-        return counts[torch.from_numpy(where)].view(shape)
+        weights = torch.stack([self._weigh_photo(view, some) for view in views])
+        self._hide_these(views, weights, some)
+        return (weights > 0).sum(dim=0).float()[torch.from_numpy(where)].view(shape)
 
     def _weigh_photo(self, view: int, places: _Places, hide: bool = False) -> Float[Tensor, "places"]:
         """How well a photo sees places: 0 where not, more the straighter down, the nearer and the farther from the

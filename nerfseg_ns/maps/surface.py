@@ -40,15 +40,20 @@ class Surface:
             raster, sample.float()[None, None], mode="bilinear", padding_mode="border", align_corners=False
         )[0, 0, 0]
 
-    def sees(self, camera: Float[ndarray, "3"], points: Float[ndarray, "points 3"]) -> Bool[Tensor, "points"]:
-        """Whether nothing of the surface stands between a camera and points on it, all in map coordinates."""
-        rise = camera[2] - points[:, 2]
-        tolerance = TOLERANCE * float(np.median(rise))
+    def sees(self, cameras: Float[ndarray, "*points 3"], points: Float[ndarray, "points 3"]) -> Bool[Tensor, "points"]:
+        """Whether nothing of the surface stands between a camera and points on it, all in map coordinates.
+
+        Args:
+            cameras: one, or one for each point.
+            points: on the surface.
+        """
+        way = cameras - points
+        rise = way[:, 2]
+        tolerance = torch.from_numpy(TOLERANCE * rise).float()
         room = np.clip((self.greatest - points[:, 2]) / np.maximum(rise, 1e-9), 0, 1)  # above that there is nothing
         hidden = torch.zeros(len(points), dtype=torch.bool)
         for share in (np.arange(STEPS_TO_CAMERA) + 0.5) / STEPS_TO_CAMERA:
-            way = (share * room)[:, None]
-            places = points + way * (camera - points)
+            places = points + (share * room)[:, None] * way
             hidden |= self.at(places[:, :2]) > torch.from_numpy(places[:, 2]).float() + tolerance
         return ~hidden & torch.from_numpy(rise > 0)
 
