@@ -475,20 +475,3 @@ def test_the_map_of_a_scene_on_the_earth(make_trainer, step_trainer, tmp_path):
     run_map(MapConfig(trainer.base_dir / "config.yml", tmp_path / "swiss", resolution=4.0, crs="EPSG:2056"))
     with rasterio.open(tmp_path / "swiss" / "labels.tif") as file:
         assert file.crs.to_epsg() == 2056 and 2.6e6 < file.bounds.left < 2.7e6
-
-
-@pytest.mark.slow
-def test_options_that_make_no_sense(fast_run, tmp_path):
-    (tmp_path / "file").write_text("mine")
-    for change, message in (
-        ({"resolution": 0.0}, "must be above 0"),
-        ({"min_area": -1.0}, "at least 0"),
-        ({"output_dir": tmp_path / "file"}, "is a file"),
-        ({"load_config": tmp_path / "none.yml"}, "There is no file"),
-        ({"crs": "EPSG:32617"}, "needs a scene that knows where it is"),
-        ({"resolution": 1e-7}, "larger than --max-pixels"),
-    ):
-        options = {"load_config": fast_run, "output_dir": tmp_path / "map", **change}
-        with pytest.raises(UserError, match=message):
-            run_map(MapConfig(**options))
-    assert not (tmp_path / "map").exists() and json.dumps((tmp_path / "file").read_text()) == '"mine"'

@@ -28,6 +28,30 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         beside.unlink(missing_ok=True)
 
 
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Within it, all that cannot be written is one clear error.
+
+    Args:
+        place: folder that is written to.
+
+    Raises:
+        UserError: the disk is full, or the folder cannot be written to.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"Cannot write into {place}: {error.strerror or error} ({_free(place)} free there). Make room, or choose "
+            "another place; what was finished before is whole."
+        ) from error
+
+
+def _free(place: Path) -> str:
+    there = next((folder for folder in (place, *place.parents) if folder.is_dir()), Path("/"))
+    return f"{shutil.disk_usage(there).free / 1e9:.2f} GB"
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a text file, whole or not at all."""
     write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8"))

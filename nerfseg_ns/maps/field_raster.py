@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from nerfseg_ns.console.progress import progress_bar, say
-from nerfseg_ns.core.files import new_folder, write_text
+from nerfseg_ns.core.files import write_text, writing
 from nerfseg_ns.maps.disk_array import DiskArray
 from nerfseg_ns.maps.grid import MapGrid, Tile
 from nerfseg_ns.model import NerfSegModel
@@ -127,6 +128,9 @@ def field_raster(model: NerfSegModel, grid: MapGrid, checkpoint: Path, place: Pa
         grid: of the raster.
         checkpoint: that the model was loaded from.
         place: for the raster where the run's folder cannot be written to.
+
+    Raises:
+        UserError: the disk is full.
     """
     checkpoint = checkpoint.resolve()
     run = checkpoint.parent.parent
@@ -135,10 +139,15 @@ def field_raster(model: NerfSegModel, grid: MapGrid, checkpoint: Path, place: Pa
     if _read_facts(folder) == facts:
         say(f"What the run shows from above is in {folder} already.")
         return FieldRaster(folder, grid)
-    shutil.rmtree(folder, ignore_errors=True)
-    with new_folder(folder) as beside:
-        shapes = render(model, grid, beside)
-        write_text(beside / FACTS, json.dumps({"facts": facts, "shapes": shapes}, indent=1) + "\n")
+    with writing(folder.parent):
+        beside = Path(tempfile.mkdtemp(prefix=f".{FOLDER}-", dir=folder.parent))
+        try:
+            shapes = render(model, grid, beside)
+            write_text(beside / FACTS, json.dumps({"facts": facts, "shapes": shapes}, indent=1) + "\n")
+            shutil.rmtree(folder, ignore_errors=True)  # of another checkpoint, or what another process made meanwhile
+            os.replace(beside, folder)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
     return FieldRaster(folder, grid)
 
 

@@ -17,6 +17,7 @@ import rasterio
 import shapely
 from jaxtyping import UInt8
 from numpy import ndarray
+from pyogrio.errors import DataSourceError
 from rasterio.features import rasterize, shapes, sieve
 from rasterio.transform import Affine
 from rasterio.windows import Window
@@ -134,7 +135,10 @@ def write_polygons(path: Path, polygons: Iterator[Polygons], table: ClassTable, 
         for some in polygons:
             _write_some(beside, some, table, grid, append=True)
 
-    write_whole(path, make)
+    try:
+        write_whole(path, make)
+    except DataSourceError as error:  # GDAL's, of a full disk too
+        raise OSError(str(error)) from error
 
 
 def _write_some(path: Path, polygons: Polygons, table: ClassTable, grid: MapGrid, append: bool) -> None:

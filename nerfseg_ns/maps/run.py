@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from nerfseg_ns.console.progress import say
-from nerfseg_ns.core.files import write_text
+from nerfseg_ns.core.files import write_text, writing
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.maps.areas import AreaCounter
@@ -55,10 +55,11 @@ def run_map(config: MapConfig) -> Path:
     grid = plan_grid(extent, config)
     with workplace(output) as place:
         layers, areas = make_layers(pipeline, extent, grid, find_checkpoint(config.load_config), place)
-        write_clouds(grid, layers, codes, config, output)
-        write_layers(table, grid, layers, output)
-        write_classes(table, grid, layers, areas, config.min_area, output, place)
-        write_text(output / "map.json", json.dumps(_facts(grid, config), indent=1) + "\n")
+        with writing(output):
+            write_clouds(grid, layers, codes, config, output)
+            write_layers(table, grid, layers, output)
+            write_classes(table, grid, layers, areas, config.min_area, output, place)
+            write_text(output / "map.json", json.dumps(_facts(grid, config), indent=1) + "\n")
     say(f"labels.tif, confidence.tif, ortho.tif, dsm.tif, seen.tif, classes.gpkg and areas.csv are in {output}")
     return output
 
@@ -122,7 +123,8 @@ def make_layers(
     """Surface, colors and labels of every pixel, and how much each class covers."""
     model, dataset = pipeline.model.eval(), pipeline.datamanager.train_dataset
     with_eye = model.fusion.photo_weight > 0
-    layers = Layers(place, grid, len(model.class_names), with_eye)
+    with writing(place):
+        layers = Layers(place, grid, len(model.class_names), with_eye)
     field = field_raster(model, field_grid(pipeline, extent), checkpoint, place)
     mosaic = PhotoMosaic(dataset, grid, Surface(field.grid, field.heights))
     map_tiles(model, mosaic, field, grid, layers)
