@@ -19,7 +19,8 @@ from nerfseg_ns.maps.las_classes import VEGETATION, Code
 from nerfseg_ns.maps.layers import Layers
 
 LEAST_PHOTOS = 2
-STRIP = 256
+BATCH = 250_000
+"""Points that are held at once."""
 MILLIMETRES = 0.001
 LOW, HIGH = 0.5, 2.0
 """Metres above the ground up to which vegetation is low, and from which on it is high."""
@@ -71,8 +72,9 @@ class CloudWriter:
     def points(self) -> Iterator[CloudPoints]:
         """All points, strip by strip."""
         step, layers = self.spacing, self.layers
-        for row in range(0, self.grid.rows, STRIP * step):
-            chosen = np.s_[row : row + STRIP * step : step, ::step]
+        strip = step * max(1, BATCH * step // self.grid.columns)
+        for row in range(0, self.grid.rows, strip):
+            chosen = np.s_[row : row + strip : step, ::step]
             index = np.nonzero(layers.seen[chosen] >= LEAST_PHOTOS)
             if not len(index[0]):
                 continue

@@ -45,7 +45,7 @@ class Projector:
             raise UserError("Maps are made from perspective and fisheye photos; this scene has others.")
         self.cameras = cameras.to("cpu")
         self.origins = self.cameras.camera_to_worlds[:, :, 3].double()
-        self.rotations = self.cameras.camera_to_worlds[:, :, :3].double()
+        self.rotations = self.cameras.camera_to_worlds[:, :, :3].float()
 
     def __len__(self) -> int:
         return len(self.origins)
@@ -53,19 +53,19 @@ class Projector:
     def project(self, view: int, points: Float[Tensor, "points 3"]) -> Projected:
         """Where points are in a photo."""
         camera = self.cameras
-        away = points.double() - self.origins[view]
+        away = (points.double() - self.origins[view]).float()  # differences are exact enough, and half the work
         x, y, z = (away @ self.rotations[view]).unbind(dim=-1)
         ahead = -z  # nerfstudio's cameras look along their negative third axis
         plane = torch.stack([x, -y], dim=-1) / ahead.clamp(min=1e-9)[:, None]
-        focal = torch.stack([camera.fx[view], camera.fy[view]], dim=-1).double()
-        centre = torch.stack([camera.cx[view], camera.cy[view]], dim=-1).double()
-        size = torch.stack([camera.width[view], camera.height[view]], dim=-1).double()
+        focal = torch.stack([camera.fx[view], camera.fy[view]], dim=-1).float()
+        centre = torch.stack([camera.cx[view], camera.cy[view]], dim=-1).float()
+        size = torch.stack([camera.width[view], camera.height[view]], dim=-1).float()
         reach = BORDER * (torch.maximum(centre, size - centre) / focal).norm()
         near_axis = (ahead > 0) & (plane.norm(dim=-1) < 2 * reach)
         pixels = self._distort(view, plane) * focal + centre
         inside = near_axis & (pixels >= 0).all(dim=-1) & (pixels < size).all(dim=-1)
         distance = away.norm(dim=-1)
-        return Projected(pixels.float(), distance.float(), (away / distance[:, None]).float(), inside)
+        return Projected(pixels, distance, away / distance[:, None], inside)
 
     def _distort(self, view: int, plane: Float[Tensor, "points 2"]) -> Float[Tensor, "points 2"]:
         """Undistorted to distorted coordinates on the image plane at distance 1, as nerfstudio undoes it."""
