@@ -25,6 +25,7 @@ from nerfseg_ns.errors import UserError
 from nerfseg_ns.geo.georeference import Georeference
 from nerfseg_ns.geo.local_frame import LocalFrame
 from nerfseg_ns.geo.map_frame import GeoMapFrame, LocalMapFrame
+from nerfseg_ns.geo.quality import Quality
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.maps.areas import AreaCounter
 from nerfseg_ns.maps.cloud import CloudWriter
@@ -40,7 +41,7 @@ from nerfseg_ns.maps.mosaic import COUNT_STEP, PhotoMosaic
 from nerfseg_ns.maps.polygons import find_polygons, write_polygons
 from nerfseg_ns.maps.projection import Projector
 from nerfseg_ns.maps.rasters import RasterWriter, write_class_names
-from nerfseg_ns.maps.run import run_map
+from nerfseg_ns.maps.run import run_map, write_layers
 from nerfseg_ns.maps.surface import Surface
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.make import make_town
@@ -264,6 +265,22 @@ def test_polygons_are_the_same_however_small_the_pieces(tmp_path, monkeypatch):
     for name, size in (("WINDOW", 64), ("MARGIN", 16), ("STRIP", 32), ("BATCH", 7)):
         monkeypatch.setattr(f"nerfseg_ns.maps.polygons.{name}", size)
     assert polygons_in(tmp_path / "pieces") == whole and len(whole) > 100
+
+
+def test_files_say_what_heights_are_counted_from_and_how_exact_places_are(tmp_path):
+    quality = Quality("metres above the take-off point", 14.4, 27.3)
+    grid = grid_of(frame=GeoMapFrame(replace(georeference(), quality=quality)))
+    layers = Layers(tmp_path, grid, 3, with_eye=False)
+    layers.seen[:], layers.seen[:, :7] = 2, 0
+    layers.heights[:] = 12.5
+    write_layers(TABLE, grid, layers, tmp_path)
+    with rasterio.open(tmp_path / "dsm.tif") as file:
+        tags, heights = file.tags(), file.read(1)
+    assert tags["HEIGHTS"] == "metres above the take-off point" and tags["UNIT"] == "metre"
+    assert (tags["ACCURACY_PLAN_M"], tags["ACCURACY_HEIGHT_M"]) == ("14.4", "27.3")
+    assert (heights[:, 7:] == 12.5).all() and (heights[:, :7] == -9999).all()
+    with rasterio.open(tmp_path / "labels.tif") as file:
+        assert file.tags()["ACCURACY_PLAN_M"] == "14.4"
 
 
 def test_areas_and_how_sure_they_are(tmp_path):

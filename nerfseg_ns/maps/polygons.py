@@ -27,8 +27,11 @@ from nerfseg_ns.core.files import write_whole
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.maps.disk_array import DiskArray
 from nerfseg_ns.maps.grid import MapGrid, Tile
+from nerfseg_ns.maps.rasters import CACHE_MB
 
 LAYER = "classes"
+VERSION = "1.2"
+"""Of GeoPackages: GDAL 3.12 writes 1.4, at which QGIS 3.22 warns that it may not understand all."""
 STRIP = 2048
 WINDOW = 4096
 """Pixels, both ways, that specks are taken away in at once."""
@@ -66,7 +69,7 @@ def find_polygons(
     transform = Affine(grid.resolution, 0, grid.left, 0, -grid.resolution, grid.top)
     cleaned = place / "cleaned.tif"
     _write_cleaned(labels, grid, least_pixels, transform, cleaned)
-    with rasterio.open(cleaned) as file:
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_MB), rasterio.open(cleaned) as file:
         outlines = shapes(rasterio.band(file, 1), connectivity=CONNECTIVITY)
         known = ((shape(outline), int(value)) for outline, value in outlines if value != IGNORE_INDEX)
         while some := list(islice(known, BATCH)):
@@ -152,5 +155,5 @@ def _write_some(path: Path, polygons: Polygons, table: ClassTable, grid: MapGrid
     pyogrio.raw.write(
         str(path), geometry=np.asarray(shapely.to_wkb(polygons.shapes), dtype=object), fields=list(fields),
         field_data=list(fields.values()), geometry_type="Polygon", crs=grid.frame.crs, layer=LAYER, driver="GPKG",
-        append=append,
+        append=append, dataset_options={} if append else {"VERSION": VERSION},
     )  # fmt: skip
