@@ -186,6 +186,20 @@ def test_between_the_cells_of_the_field_values_are_interpolated(tmp_path):
     assert torch.equal(found.ends[edge], torch.from_numpy((x < 39).T)[edge])
 
 
+def test_arrays_on_disk_are_as_in_memory(tmp_path):
+    array, values = DiskArray(tmp_path / "a.bin", np.float32, (150, 70, 2)), np.random.rand(150, 70, 2)
+    assert (array[:] == 0).all() and (array.shape, array.ndim) == ((150, 70, 2), 3)
+    for row in range(0, 150, 40):
+        array[row : row + 40, 5:] = values[row : row + 40, 5:]
+    values[:, :5] = 0
+    np.testing.assert_allclose(array[:], values, rtol=1e-6)
+    np.testing.assert_allclose(array[[3, 99], [7, 9]], values[[3, 99], [7, 9]], rtol=1e-6)
+    for step in (1, 3, 200):
+        np.testing.assert_array_equal(array.every(step), array[::step, ::step])
+    again = DiskArray.existing(tmp_path / "a.bin", np.float32, (150, 70, 2))
+    np.testing.assert_array_equal(again[:], array[:])
+
+
 # files
 
 

@@ -63,7 +63,7 @@ class CloudWriter:
         self.grid, self.layers, self.spacing = grid, layers, spacing
         self.codes = codes
         self._step = spacing * max(1, round(max(grid.rows, grid.columns) / (GROUND_CELLS * spacing)))
-        self._ground = _ground(layers.heights[:: self._step, :: self._step], OPENING / (grid.resolution * self._step))
+        self._ground = _ground(layers.heights.every(self._step), OPENING / (grid.resolution * self._step))
 
     def above_ground(self, rows: ndarray, columns: ndarray) -> ndarray:
         """Height of the surface above the ground at pixels of the map, in the map's unit."""

@@ -64,4 +64,4 @@ class Layers:
     def sample_heights(self) -> Float[ndarray, "places"]:
         """Heights of places that photos see, evenly over the map."""
         step = max(1, round((self._shape[0] * self._shape[1] / SAMPLES) ** 0.5))
-        return self.heights[::step, ::step][self.seen[::step, ::step] > 0]
+        return self.heights.every(step)[self.seen.every(step) > 0]
