@@ -26,7 +26,7 @@ from PIL import Image
 from nerfseg_ns.dataparsers.photo_names import name_photos
 from nerfseg_ns.evaluation.confusion import confusion_matrix, segmentation_scores
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
-from nerfseg_ns.maps.extent import find_extent
+from nerfseg_ns.maps.extent import Extent, find_extent
 from nerfseg_ns.maps.grid import MapGrid
 from nerfseg_ns.maps.labelling import look_at_map
 from nerfseg_ns.maps.projection import Projector
@@ -87,6 +87,13 @@ def truth_at(town: Path, folder: Path) -> Truth:
     return Truth(labels, metres * (places[..., 2] - true_heights[row, column]), middle & inside)
 
 
+def grid_of(folder: Path, extent: Extent) -> MapGrid:
+    """The pixels of a finished map."""
+    with rasterio.open(folder / "dsm.tif") as file:
+        left, top, side, floor = file.transform.c, file.transform.f, file.transform.a, extent.surface[:, 2].min()
+        return MapGrid(extent.frame, left, top, side, file.height, file.width, extent.ceiling, float(floor))
+
+
 def of_nearest_photo(pipeline: NerfSegPipeline, folder: Path, grid: MapGrid, segmented: Path) -> np.ndarray:
     """Each place as the nearest photo that sees it has it; IGNORE_INDEX where none does, and at pixels left out."""
     dataset, evaluated = pipeline.datamanager.train_dataset, pipeline.datamanager.eval_dataset
@@ -136,9 +143,7 @@ def main(town: Path, folder: Path, segmented: Path | None, with_eye: bool) -> No
         return
     pipeline = load_run(Path(json.loads((folder / "map.json").read_text())["run"]))
     extent = find_extent(pipeline, None)
-    with rasterio.open(folder / "dsm.tif") as file:
-        left, top, side, floor = file.transform.c, file.transform.f, file.transform.a, extent.surface[:, 2].min()
-        grid = MapGrid(extent.frame, left, top, side, file.height, file.width, extent.ceiling, float(floor))
+    grid = grid_of(folder, extent)
     if segmented is not None:
         print("\nThe nearest photo's label map:")
         score(of_nearest_photo(pipeline, folder, grid, segmented), truth, table)
