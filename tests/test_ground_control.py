@@ -14,6 +14,7 @@ from helpers.photo_files import save_photo
 
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.geo.local_frame import LocalFrame
+from nerfseg_ns.geo.quality import ZERO_CONTROL
 from nerfseg_ns.photos.config import PhotosConfig
 from nerfseg_ns.photos.exif import GpsPosition
 from nerfseg_ns.photos.find_photos import Photo
@@ -187,7 +188,9 @@ def test_a_real_file(capsys):
     targets = read_targets(REAL / "gcp_list.txt", photos_of(*names, size=(1068, 712)))
     assert len(targets) >= 3 and all(len(target.pixels) >= 2 and target.place.altitude == 0 for target in targets)
     assert all(abs(target.place.latitude - 34.41) < 0.02 for target in targets)
-    assert "gcp04 and gcp00 in IMG_0031.jpg" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "gcp04 and gcp00 in IMG_0031.jpg" in told and "are 0, so they were not measured" in told
+    assert {target.place.heights for target in targets} == {ZERO_CONTROL}
 
 
 @needs_pycolmap

@@ -41,7 +41,7 @@ from nerfseg_ns.maps.mosaic import COUNT_STEP, PhotoMosaic
 from nerfseg_ns.maps.polygons import find_polygons, write_polygons
 from nerfseg_ns.maps.projection import Projector
 from nerfseg_ns.maps.rasters import RasterWriter, write_class_names
-from nerfseg_ns.maps.run import run_map, write_layers
+from nerfseg_ns.maps.run import replace_map, run_map, write_layers
 from nerfseg_ns.maps.surface import Surface
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.make import make_town
@@ -107,7 +107,15 @@ def test_areas_are_those_on_the_ground_whatever_the_projection():
     assert web.areal_scale(*web.from_scene(corner)[0, :2]) == pytest.approx(1 / np.cos(np.radians(27.9)) ** 2, rel=0.01)
 
 
-@pytest.mark.parametrize("code, message", [("EPSG:4326", "axes are not lengths"), ("EPSG:1", "no coordinate system")])
+@pytest.mark.parametrize(
+    "code, message",
+    [
+        ("EPSG:4326", "axes are not lengths"),
+        ("EPSG:1", "no coordinate system"),
+        ("EPSG:32617+5773", "what heights are counted from too"),
+        ("EPSG:2264", "in units of US survey foot; heights and sizes of pixels are in metres"),
+    ],
+)
 def test_coordinate_systems_that_cannot_be_used(code, message):
     with pytest.raises(UserError, match=message):
         GeoMapFrame(georeference(), code)
@@ -256,7 +264,7 @@ def test_polygons_share_their_borders_and_lose_specks(label_raster, tmp_path):
     by_class = {name: [] for name in TABLE.names}
     for name, area, sure in zip(fields[0], fields[2], fields[3]):
         by_class[name].append((area, sure))
-    assert by_class["Roof"] == [pytest.approx((91 * 0.25 / grid.frame.areal_scale(10, 30), 128 / 255), rel=1e-6)]
+    assert by_class["Roof"] == [pytest.approx((91 * 0.25 / grid.frame.areal_scale(10, 30), 127 / 254), rel=1e-6)]
     every = find_polygons(labels, confidence, grid, least_pixels=0, place=tmp_path)
     assert sum(len(some.shapes) for some in every) == 6  # two specks that touch at a corner are two
 
@@ -330,7 +338,7 @@ def test_points_that_two_photos_saw(tmp_path):
     column, row = ((x - 10) / 0.5).astype(int), ((30 - y) / 0.5).astype(int)
     assert (column >= 5).all() and (np.asarray(cloud.red) == 257 * row).all()
     np.testing.assert_allclose(cloud.z, layers.heights[row, column], atol=1e-3)
-    np.testing.assert_allclose(cloud["confidence"], 200 / 255, atol=1e-6)
+    np.testing.assert_allclose(cloud["confidence"], 199 / 254, atol=1e-6)
     expected = np.select([column < 20, column >= 40], [11, 6], 3)
     expected[(column >= 25) & (column < 29) & (row >= 10) & (row < 14)] = 5  # 6 m above the ground
     expected[(column >= 25) & (column < 29) & (row >= 20) & (row < 24)] = 4
@@ -390,6 +398,47 @@ def test_a_cloud_of_others_gets_our_classes_and_keeps_the_rest(small_map, system
     assert found.header.parse_crs() == cloud.header.parse_crs()
 
 
+def test_a_cloud_that_begins_outside_the_map(small_map, tmp_path, monkeypatch):
+    """Clouds are often sorted; here the first 300 points lie beside the map, and three are looked at a time."""
+    grid, layers, own = small_map
+    cloud = laspy.LasData(laspy.LasHeader(point_format=6, version="1.4"))
+    rows, columns = np.full(400, 20.5), np.r_[np.full(300, -500.5), np.linspace(6, 59, 100)]
+    xy = grid.positions(rows, columns)
+    z = np.where(columns < 0, 10.0, layers.heights[rows.astype(int), columns.astype(int).clip(0)]) + 30  # of elsewhere
+    cloud.header.scales, cloud.header.offsets = np.full(3, 0.001), np.array([*xy[0], 0.0])
+    cloud.x, cloud.y, cloud.z = *xy.T, z
+    cloud.write(tmp_path / "sorted.las")
+    for name, count in (("SAMPLE", 130), ("CHUNK", 50)):
+        monkeypatch.setattr(f"nerfseg_ns.maps.existing_cloud.{name}", count)
+    counts = CloudClassifier(grid, layers, own).write(tmp_path / "sorted.las", tmp_path / "out.las")
+    assert (counts.points, counts.classified) == (400, 100) and counts.shift == pytest.approx(-30, abs=0.1)
+
+
+def test_a_cloud_that_is_cut_off(small_map, tmp_path):
+    grid, layers, own = small_map
+    cloud = laspy.LasData(laspy.LasHeader(point_format=6, version="1.4"))
+    cloud.x, cloud.y, cloud.z = np.random.default_rng(0).uniform(0, 99, (3, 5000))
+    cloud.write(tmp_path / "whole.laz")
+    content = (tmp_path / "whole.laz").read_bytes()
+    (tmp_path / "part.laz").write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match="Cannot read the cloud .*part.laz"):
+        CloudClassifier(grid, layers, own).write(tmp_path / "part.laz", tmp_path / "out.laz")
+    assert not (tmp_path / "out.laz").exists()
+
+
+def test_a_map_takes_the_place_of_an_earlier_one_as_a_whole(tmp_path):
+    finished, output = tmp_path / "finished", tmp_path / "map"
+    finished.mkdir(), output.mkdir()
+    for name in ("labels.tif", "cloud.laz", "map.json", "ortho.tif.aux.xml", "notes.txt", "old-classified.laz"):
+        (output / name).write_text("old")
+    for name in ("labels.tif", "ortho.tif", "map.json"):
+        (finished / name).write_text("new")
+    replace_map(finished, output)
+    found = {path.name: path.read_text() for path in output.iterdir()}
+    assert found == {"labels.tif": "new", "ortho.tif": "new", "map.json": "new", "notes.txt": "old",
+                     "old-classified.laz": "old"}  # fmt: skip
+
+
 def test_clouds_that_cannot_be_used(small_map, tmp_path):
     grid, layers, own = small_map
     old = laspy.LasData(laspy.LasHeader(point_format=3, version="1.2"))
@@ -409,6 +458,8 @@ def test_clouds_that_cannot_be_used(small_map, tmp_path):
 
 def test_codes_of_classes(tmp_path):
     assert las_codes(TABLE) == [11, "vegetation", 6]
+    grass = ClassTable(("Grass", "Long grasses", "Glass", "Trees"), ((1, 1, 1), (2, 2, 2), (3, 3, 3), (4, 4, 4)))
+    assert las_codes(grass) == ["vegetation", 65, 66, "vegetation"]
     other = ClassTable(("Buildings", "Court", "Swimming pool"), ((1, 0, 0), (0, 1, 0), (0, 0, 1)))
     assert las_codes(other) == [6, 65, 9]
     (tmp_path / "codes.json").write_text('{"Court": 200, "Buildings": "vegetation"}')

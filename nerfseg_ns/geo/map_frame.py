@@ -78,8 +78,18 @@ class GeoMapFrame(MapFrame):
                 f"--crs {self.code} is {self._crs.name}, whose axes are not lengths. Areas and pixels need a projected "
                 "system, such as a UTM zone (EPSG:32617); leave --crs out for the scene's own."
             )
+        if self._crs.is_compound or len(self._crs.axis_info) > 2:
+            raise UserError(
+                f"--crs {self.code} is {self._crs.name}, which says what heights are counted from too; a map's heights "
+                "are counted as the scene's are. Give the horizontal system alone, as in EPSG:32617."
+            )
         self.crs = self._crs.to_wkt()
         self.unit = self._crs.axis_info[0].unit_name
+        if self.unit != "metre":
+            raise UserError(
+                f"--crs {self.code} is {self._crs.name}, in units of {self.unit}; heights and sizes of pixels are in "
+                "metres. Give a system in metres, and let a GIS turn the map into that one."
+            )
         quality = self.georeference.quality
         self.heights = quality.heights or (
             AS_PHOTOS

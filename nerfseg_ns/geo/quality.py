@@ -14,6 +14,7 @@ SEA_LEVEL = "metres above sea level, as the photos say"
 RTK_ELLIPSOID = "metres above the ellipsoid of the RTK service"
 TAKE_OFF = "metres above the take-off point"
 AS_CONTROL = "metres as the ground control counts them"
+ZERO_CONTROL = "metres above the level of the ground control, whose heights were not measured"
 FLIGHT_LEVEL = "metres above or below the level of the flight, for the photos say no altitude"
 
 

@@ -16,7 +16,7 @@ from scipy.ndimage import grey_opening
 from nerfseg_ns.core.files import write_whole
 from nerfseg_ns.maps.grid import MapGrid
 from nerfseg_ns.maps.las_classes import VEGETATION, Code
-from nerfseg_ns.maps.layers import Layers
+from nerfseg_ns.maps.layers import Layers, certainty
 
 LEAST_PHOTOS = 2
 BATCH = 250_000
@@ -46,7 +46,7 @@ class CloudPoints:
     confidence: ndarray
     """0 to 1."""
     above_ground: ndarray
-    """Heights, in the map's unit."""
+    """Heights, see `CloudWriter.above_ground`."""
 
 
 class CloudWriter:
@@ -66,7 +66,10 @@ class CloudWriter:
         self._ground = _ground(layers.heights.every(self._step), OPENING / (grid.resolution * self._step))
 
     def above_ground(self, rows: ndarray, columns: ndarray) -> ndarray:
-        """Height of the surface above the ground at pixels of the map, in the map's unit."""
+        """Height of the surface above the ground at pixels of the map, metres; that of medium vegetation everywhere if
+        the map has no metres."""
+        if not self.grid.frame.is_georeferenced:
+            return np.full(len(rows), (LOW + HIGH) / 2)
         return self.layers.heights[rows, columns] - self._ground[rows // self._step, columns // self._step]
 
     def points(self) -> Iterator[CloudPoints]:
@@ -84,7 +87,7 @@ class CloudWriter:
                 np.column_stack([places, heights]),
                 layers.colors[chosen][index],
                 layers.labels[chosen][index],
-                layers.confidence[chosen][index] / 255,
+                certainty(layers.confidence[chosen][index]),
                 self.above_ground(row + step * index[0], step * index[1]),
             )
 
@@ -116,7 +119,7 @@ class CloudWriter:
         return count
 
     def write_ply(self, path: Path, count: int) -> None:
-        """Writes a binary PLY of so many points, about the map's corner: doubles, which CloudCompare shifts."""
+        """Writes a binary PLY of so many points: doubles, which CloudCompare shifts."""
         kinds = "".join(f"property {PLY_NAMES[kind]} {name}\n" for name, kind in PLY_TYPES)
         head = f"ply\nformat binary_little_endian 1.0\nelement vertex {count}\n{kinds}end_header\n"
 

@@ -5,12 +5,14 @@ It is rendered once and kept beside the run: maps of any resolution are made of 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 import torch
@@ -134,21 +136,47 @@ def field_raster(model: NerfSegModel, grid: MapGrid, checkpoint: Path, place: Pa
     """
     checkpoint = checkpoint.resolve()
     run = checkpoint.parent.parent
-    folder = (run if os.access(run, os.W_OK) else place) / FOLDER
+    kept = (run if os.access(run, os.W_OK) else place) / FOLDER
     facts = _facts(grid, checkpoint)
-    if _read_facts(folder) == facts:
+    folder = kept / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
+    found = _existing(folder, grid)
+    if found is not None:
         say(f"What the run shows from above is in {folder} already.")
-        return FieldRaster(folder, grid)
-    with writing(folder.parent):
-        beside = Path(tempfile.mkdtemp(prefix=f".{FOLDER}-", dir=folder.parent))
+        return found
+    with writing(kept.parent):
+        kept.mkdir(exist_ok=True)
+        _remove_outdated(kept, facts)
+        beside = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=kept))
         try:
             shapes = render(model, grid, beside)
             write_text(beside / FACTS, json.dumps({"facts": facts, "shapes": shapes}, indent=1) + "\n")
-            shutil.rmtree(folder, ignore_errors=True)  # of another checkpoint, or what another process made meanwhile
-            os.replace(beside, folder)
+            beside.chmod(0o755)
+            _move(beside, folder, grid)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
     return FieldRaster(folder, grid)
+
+
+def _move(beside: Path, folder: Path, grid: MapGrid) -> None:
+    """Gives a finished raster its name, unless another process has made the same meanwhile."""
+    if _existing(folder, grid) is None:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(beside, folder)
+
+
+def _existing(folder: Path, grid: MapGrid) -> Optional[FieldRaster]:
+    """A raster that was made before, if it is there and whole."""
+    try:
+        return FieldRaster(folder, grid)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remove_outdated(kept: Path, facts: dict[str, object]) -> None:
+    """Takes away rasters of other checkpoints; those of other grids stay."""
+    for path in kept.glob(f"*/{FACTS}"):
+        if _read_facts(path.parent).get("checkpoint") != facts["checkpoint"]:
+            shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def _facts(grid: MapGrid, checkpoint: Path) -> dict[str, object]:
@@ -165,11 +193,11 @@ def _facts(grid: MapGrid, checkpoint: Path) -> dict[str, object]:
     }
 
 
-def _read_facts(folder: Path) -> object:
+def _read_facts(folder: Path) -> dict[str, object]:
     try:
-        return json.loads((folder / FACTS).read_text(encoding="utf-8"))["facts"]
+        return dict(json.loads((folder / FACTS).read_text(encoding="utf-8"))["facts"])
     except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return {}
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import ClassTable
 
 VEGETATION = "vegetation"
-"""Instead of a code: low, medium or high vegetation by the height above the ground."""
+"""Instead of a code: low, medium or high vegetation by the height above the ground, medium without metres."""
 FIRST_FREE = 64
 """From here to 255 codes are the user's."""
 CODES: dict[str, Union[int, str]] = {
@@ -43,8 +43,9 @@ def las_codes(table: ClassTable, file: Path | None = None) -> list[Code]:
 
 
 def _guess(name: str, index: int) -> Code:
-    words = [word.rstrip("s") for word in re.findall("[a-z]+", name.lower())]
-    return next((CODES[word] for word in words if word in CODES), FIRST_FREE + index)
+    words = re.findall("[a-z]+", name.lower())
+    known = [form for word in words for form in (word, word.removesuffix("s")) if form in CODES]
+    return CODES[known[0]] if known else FIRST_FREE + index
 
 
 def _read(file: Path, table: ClassTable) -> dict[str, Code]:

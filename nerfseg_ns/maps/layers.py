@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from nerfseg_ns.errors import UserError
@@ -18,6 +18,11 @@ FINISHED_BYTES = 12
 """Of a pixel, for the finished rasters, polygons and cloud beside the layers; more than they have been seen to take."""
 SAMPLES = 1_000_000
 STRIP = 512
+
+
+def certainty(confidence: UInt8[ndarray, "*pixels"]) -> Float[ndarray, "*pixels"]:
+    """Probabilities of what the layer of confidence holds: 1 to 255 for 0 to 1."""
+    return (np.maximum(confidence, 1) - 1.0) / 254
 
 
 class Layers:

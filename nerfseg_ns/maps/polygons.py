@@ -27,6 +27,7 @@ from nerfseg_ns.core.files import write_whole
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.maps.disk_array import DiskArray
 from nerfseg_ns.maps.grid import MapGrid, Tile
+from nerfseg_ns.maps.layers import certainty
 from nerfseg_ns.maps.rasters import CACHE_MB
 
 LAYER = "classes"
@@ -36,7 +37,7 @@ STRIP = 2048
 WINDOW = 4096
 """Pixels, both ways, that specks are taken away in at once."""
 MARGIN = 256
-"""Pixels around a window that are looked at too: what is smaller than a speck may reach over its border."""
+"""Pixels around a window that are looked at too, at least; more for large specks, which may reach farther."""
 BATCH = 10_000
 """Polygons that are held at once."""
 CONNECTIVITY = 4
@@ -86,8 +87,9 @@ def _write_cleaned(labels: DiskArray, grid: MapGrid, least_pixels: int, transfor
         bigtiff="IF_SAFER", transform=transform,
     )  # fmt: skip
     with rasterio.open(path, "w", **profile) as file:
+        margin = min(max(MARGIN, least_pixels), WINDOW)
         for tile in grid.tiles(WINDOW):
-            wide = tile.widened(MARGIN, grid)
+            wide = tile.widened(margin, grid)
             cleaned = _without_specks(labels[wide.slices], least_pixels)[tile.within(wide)]
             file.write(cleaned, 1, window=_window(tile))
 
@@ -126,7 +128,7 @@ def _mean_confidence(geometries: ndarray, confidence: DiskArray, transform: Affi
             zip(geometries[index], (index + 1).tolist()), out_shape=strip.shape, transform=shifted, dtype="uint32"
         )
         counts += np.bincount(numbers.ravel(), minlength=len(geometries) + 1)[1:]
-        sums += np.bincount(numbers.ravel(), weights=strip.ravel() / 255, minlength=len(geometries) + 1)[1:]
+        sums += np.bincount(numbers.ravel(), weights=certainty(strip).ravel(), minlength=len(geometries) + 1)[1:]
     return sums / np.maximum(counts, 1)
 
 

@@ -70,6 +70,7 @@ class RasterWriter:
         def make(beside: Path) -> None:
             plain = beside.with_suffix(".plain.tif")
             options = dict(driver="COG", compress="DEFLATE", overview_resampling=overviews, bigtiff="IF_SAFER")
+            options |= {} if colors is not None else {"predictor": "YES"}
             try:
                 with rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
                     with rasterio.open(plain, "w", **profile) as file:

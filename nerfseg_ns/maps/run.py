@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +35,19 @@ from nerfseg_ns.pipeline import NerfSegPipeline
 from nerfseg_ns.runs.load import load_run
 from nerfseg_ns.training.checkpoints import find_checkpoint
 
+FACTS = "map.json"
+RASTERS = ("labels", "confidence", "ortho", "dsm", "seen")
+FILES = (
+    *(f"{name}{suffix}" for name in RASTERS for suffix in (".tif", ".tif.aux.xml", ".qml")),
+    "classes.gpkg",
+    "areas.csv",
+    "cloud.laz",
+    "cloud.ply",
+)
+"""Of a map, beside `FACTS` and what is made of other people's clouds; the .aux.xml of GIS programs among them."""
+LEFT_FOR = 24 * 3600
+"""Seconds after which what a killed map left is taken away: another may be at work in the same folder."""
+
 
 def run_map(config: MapConfig) -> Path:
     """Writes the map of a scene.
@@ -55,11 +70,14 @@ def run_map(config: MapConfig) -> Path:
     grid = plan_grid(extent, config)
     with workplace(output) as place:
         layers, areas = make_layers(pipeline, extent, grid, find_checkpoint(config.load_config), place)
+        finished = place / "finished"
         with writing(output):
-            write_clouds(grid, layers, codes, config, output)
-            write_layers(table, grid, layers, output)
-            write_classes(table, grid, layers, areas, config.min_area, output, place)
-            write_text(output / "map.json", json.dumps(_facts(grid, config), indent=1) + "\n")
+            finished.mkdir()
+            write_clouds(grid, layers, codes, config, finished)
+            write_layers(table, grid, layers, finished)
+            write_classes(table, grid, layers, areas, config.min_area, finished, place)
+            write_text(finished / FACTS, json.dumps(_facts(grid, config), indent=1) + "\n")
+            replace_map(finished, output)
     say(f"labels.tif, confidence.tif, ortho.tif, dsm.tif, seen.tif, classes.gpkg and areas.csv are in {output}")
     return output
 
@@ -81,6 +99,15 @@ def _facts(grid: MapGrid, config: MapConfig) -> dict[str, object]:
         "axes_in_run": (np.array(axes) - origin).tolist(),
         "note": "a place of the map in the coordinates of the run: anchor_in_run + (place - anchor) @ axes_in_run",
     }
+
+
+def replace_map(finished: Path, output: Path) -> None:
+    """Puts a finished map in the place of an earlier one. map.json goes first and comes last: without it a folder holds
+    no whole map."""
+    for name in (FACTS, *FILES):
+        (output / name).unlink(missing_ok=True)
+    for path in sorted(finished.iterdir(), key=lambda path: path.name == FACTS):
+        os.replace(path, output / path.name)
 
 
 def plan_grid(extent: Extent, config: MapConfig) -> MapGrid:
@@ -108,6 +135,9 @@ def workplace(output: Path) -> Iterator[Path]:
     """A folder beside the map for what is large and not kept."""
     try:
         output.mkdir(parents=True, exist_ok=True)
+        for left in output.glob(".layers-*"):
+            if time.time() - left.stat().st_mtime > LEFT_FOR:
+                shutil.rmtree(left, ignore_errors=True)
         place = Path(tempfile.mkdtemp(prefix=".layers-", dir=output))
     except OSError as error:
         raise UserError(f"Cannot write {output}: {error.strerror or error}. Choose another --output-dir.") from error
@@ -147,7 +177,7 @@ def write_clouds(grid: MapGrid, layers: Layers, codes: list[Code], config: MapCo
     if config.cloud is not None:
         target = output / f"{config.cloud.stem}-classified{config.cloud.suffix}"
         counts = CloudClassifier(grid, layers, writer).write(config.cloud, target)
-        shifted = f" Its heights lie {counts.shift:+.1f} below the map's." if counts.shift else ""
+        shifted = f" Its heights lie {-counts.shift:+.1f} {grid.frame.unit} from the map's." if counts.shift else ""
         say(f"{target.name}: {counts.classified:,} of {counts.points:,} points have the map's classes.{shifted}")
 
 
@@ -179,7 +209,7 @@ def write_layers(table: ClassTable, grid: MapGrid, layers: Layers, output: Path)
     labels = writer.write("labels", layers.labels, "MODE", nodata=IGNORE_INDEX, colors=colors)
     write_class_names(labels, table)
     confidence = writer.write(
-        "confidence", layers.confidence, "AVERAGE", nodata=0, MEANING="1 to 255: 0 to 1; 0: not seen"
+        "confidence", layers.confidence, "AVERAGE", nodata=0, MEANING="probability: (value - 1) / 254; 0: not seen"
     )
     write_grey_style(confidence, 1, 255)
     writer.write("ortho", layers.colors, "AVERAGE")

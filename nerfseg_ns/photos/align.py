@@ -17,7 +17,7 @@ import pycolmap
 from jaxtyping import Bool, Float64
 
 from nerfseg_ns.geo.local_frame import LocalFrame
-from nerfseg_ns.geo.quality import FLIGHT_LEVEL, TAKE_OFF, Quality
+from nerfseg_ns.geo.quality import FLIGHT_LEVEL, TAKE_OFF, ZERO_CONTROL, Quality
 from nerfseg_ns.photos.exif import GpsPosition
 from nerfseg_ns.photos.fit import FEWEST, Positions, Similarity, Used, fit_plan, fit_space, spread, turn_about_line
 from nerfseg_ns.photos.up import Up, angle
@@ -246,7 +246,7 @@ def _finish(
         heights,
         _accuracy(plan[used], [place.deviations and place.deviations[0] for place in task.places]),
         None
-        if heights == FLIGHT_LEVEL or not judged.any()
+        if heights in (FLIGHT_LEVEL, ZERO_CONTROL) or not judged.any()
         else _accuracy(height[judged], [place.deviations and place.deviations[1] for place in task.places]),
     )
     note = (

@@ -20,6 +20,7 @@ from pyproj.exceptions import CRSError
 
 from nerfseg_ns.console.progress import say
 from nerfseg_ns.errors import ErrorCollector, UserError
+from nerfseg_ns.geo.quality import ZERO_CONTROL
 from nerfseg_ns.photos.align import Alignment
 from nerfseg_ns.photos.control_system import ControlSystem
 from nerfseg_ns.photos.exif import GpsPosition
@@ -85,7 +86,15 @@ def read_targets(file: Path, photos: Sequence[Photo]) -> list[Target]:
             f"{file} marks {len(marked)} targets in two or more of the photos; {FEWEST} are needed. Are the photos "
             "named as they are in the folder?"
         )
-    return marked
+    return _level_if_flat(file, marked)
+
+
+def _level_if_flat(file: Path, targets: list[Target]) -> list[Target]:
+    """Heights that are all 0 were not measured: the targets are taken to lie on a level, and this is said."""
+    if any(target.place.altitude for target in targets):
+        return targets
+    say(f"All heights in {file} are 0, so they were not measured: the scene's are counted from the targets' level.")
+    return [replace(target, place=replace(target.place, heights=ZERO_CONTROL)) for target in targets]
 
 
 def _system(file: Path, line: str) -> pyproj.CRS:

@@ -36,7 +36,8 @@ def make_scene(images: Path, output: Path, config: PhotosConfig) -> dict[str, An
     _require_pycolmap()
     images, output = Path(images).expanduser(), Path(output).expanduser()
     _check_output(images, output)
-    photos = with_image_log(find_photos(images), images)
+    photos = find_photos(images)
+    photos = with_image_log(photos, images) if config.use_gps else photos
     cameras = group_by_camera(photos, config.single_camera, config.max_image_side)
     from nerfseg_ns.photos.steps import SceneMaker
 

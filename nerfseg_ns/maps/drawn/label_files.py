@@ -105,12 +105,12 @@ class LabelFolder:
             raise UserError(f"Cannot write {path}: {error.strerror or error}. Choose another --output-dir.") from error
         return path
 
-    def remove_earlier(self, written: Iterable[Path]) -> int:
-        """Takes away what an earlier drawing left for photos that now see nothing. Returns how many."""
-        earlier = sorted(set(self.own) - set(written))
-        for path in earlier:
+    def remove_earlier(self) -> int:
+        """Takes away what an earlier drawing left, before anything is written: labels of two drawings must not lie side
+        by side. Returns how many."""
+        for path in self.own:
             path.unlink()
-        return len(earlier)
+        return len(self.own)
 
 
 def _is_as_written(path: Path) -> bool:

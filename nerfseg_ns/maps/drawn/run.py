@@ -76,6 +76,7 @@ def run_labels_from_map(scene: Optional[Path], config: DrawnConfig) -> Path:
     work = prepare(pipeline, extent, features, shapes, config)
     photos = pipeline.datamanager.train_dataset.image_filenames
     folder.require_free(photos[sighting.view].stem for sighting in work.sightings)
+    removed = folder.remove_earlier()
     say_drawn(shapes, reading.name, extent.distance**2)
     result = Result.of(len(table), len(shapes))
     for sighting, numbers in carry_all(work):
@@ -83,10 +84,9 @@ def run_labels_from_map(scene: Optional[Path], config: DrawnConfig) -> Path:
         if result.add(labels, numbers):
             photo = photos[sighting.view]
             result.written.append(folder.write(photo.stem, _resize(labels, _label_size(pipeline, photo))))
-    removed = folder.remove_earlier(result.written)
     say_result(result, work.sheet, work.carrier.surface.grid, table, config.photos)
     if removed:
-        say(f"{removed} label files of an earlier drawing, whose photos see nothing of this one, are gone.")
+        say(f"They took the place of {removed} label files of an earlier drawing.")
     _say_next(data, output)
     return output
 
