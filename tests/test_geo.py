@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pyproj.transformer import TransformerGroup
 
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.geo.earth_studio import EARTH_RADIUS, Track, load_track, read_track, write_track
 from nerfseg_ns.geo.georeference import Georeference, origin_record, read_origin
+from nerfseg_ns.geo.grids import missing_grids, rough_way_remark
 from nerfseg_ns.geo.local_frame import LocalFrame
 
 PLACES = [(47.3769, 8.5417, 408.0), (-33.86, 151.21, 3.5), (0.0, -180.0, 0.0), (78.2, 15.6, 1200.0)]
@@ -296,3 +298,11 @@ def test_a_file_that_is_cut_off(tmp_path: Path):
     path.write_text(json.dumps(write_track(random_track()))[:500])
     with pytest.raises(UserError, match="track.json.*Expected Earth Studio's 3D tracking data, complete"):
         load_track(path)
+
+
+def test_a_rougher_way_between_systems_is_told():
+    """As this installation of PROJ has it: the grids that a system needs are there, or are named."""
+    assert missing_grids("EPSG:4326", "EPSG:32617") == [] and rough_way_remark("EPSG:4326", "EPSG:32617") == ""
+    available = TransformerGroup("EPSG:4326", "EPSG:31467", always_xy=True).best_available
+    remark = rough_way_remark("EPSG:4326", "EPSG:31467")
+    assert available == (remark == "") and (available or "DHDN" in remark and "some metres" in remark)

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import laspy
-import lazrs
 import numpy as np
 import pyproj
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from nerfseg_ns.console.progress import say
 from nerfseg_ns.core.files import write_whole
 from nerfseg_ns.errors import UserError
+from nerfseg_ns.geo.grids import rough_way_remark
 from nerfseg_ns.maps.cloud import CloudWriter, classify
 from nerfseg_ns.maps.grid import MapGrid
 from nerfseg_ns.maps.layers import Layers
@@ -68,7 +69,11 @@ class CloudClassifier:
                 self._check_codes(source, reader.header)
                 move = self._mover(source, reader.header)
                 counts = Counts(0, 0, self._find_shift(source, reader, move))
-        except (laspy.LaspyException, lazrs.LazrsError, OSError) as error:
+        except (
+            laspy.LaspyException,
+            RuntimeError,
+            OSError,
+        ) as error:  # lazrs's of a file that is cut off is the second
             raise UserError(f"Cannot read the cloud {source}: {error}") from error
         write_whole(output, lambda beside: self._copy(source, beside, move, counts))
         return counts
@@ -123,6 +128,8 @@ class CloudClassifier:
         own = pyproj.CRS.from_wkt(self.grid.frame.crs)
         if horizontal.equals(own, ignore_axis_order=True):
             return lambda places: places
+        if remark := rough_way_remark(horizontal, own):
+            say(remark)
         transformer = pyproj.Transformer.from_crs(horizontal, own, always_xy=True)
         return lambda places: np.column_stack([*transformer.transform(places[:, 0], places[:, 1]), places[:, 2]])
 

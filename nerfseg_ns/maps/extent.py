@@ -8,15 +8,18 @@ import numpy as np
 import torch
 from jaxtyping import Float64
 from numpy import ndarray
+from pyproj.exceptions import CRSError
 
 from nerfseg_ns.console.progress import say
 from nerfseg_ns.core.indices import evenly_spaced_indices
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.geo.georeference import METADATA_KEY
+from nerfseg_ns.geo.grids import rough_way_remark
 from nerfseg_ns.geo.map_frame import GeoMapFrame, LocalMapFrame, MapFrame
 from nerfseg_ns.maps.grid import MapGrid
 from nerfseg_ns.pipeline import NerfSegPipeline
 
+WGS_84 = "EPSG:4326"
 LOOKS = 24
 """Rays of a photo, along its longer side, that find where the scene is."""
 MOST_VIEWS = 400
@@ -65,6 +68,7 @@ def make_frame(pipeline: NerfSegPipeline, crs: str | None) -> MapFrame:
     outputs = pipeline.datamanager.train_dataparser_outputs
     georeference = outputs.metadata.get(METADATA_KEY)
     if georeference is not None:
+        _say_if_rough(WGS_84, crs)
         return GeoMapFrame(georeference, crs)
     if crs is not None:
         raise UserError(
@@ -76,6 +80,16 @@ def make_frame(pipeline: NerfSegPipeline, crs: str | None) -> MapFrame:
     frame = getattr(geometry, "frame", None)
     rotation = np.eye(3) if frame is None else frame.rotation.cpu().double().numpy()
     return LocalMapFrame(rotation, float(outputs.dataparser_scale))
+
+
+def _say_if_rough(source: str, crs: str | None) -> None:
+    """That the map may lie some metres off, if PROJ can do no better; unknown systems are refused later."""
+    try:
+        remark = "" if crs is None else rough_way_remark(source, crs)
+    except CRSError:
+        return
+    if remark:
+        say(remark)
 
 
 @torch.no_grad()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import cached_property
 from typing import Optional
 
 import numpy as np
 import pyproj
-from pyproj.transformer import TransformerGroup
 
+from nerfseg_ns.geo.grids import missing_grids, rough_way_remark
 from nerfseg_ns.geo.quality import AS_CONTROL, ELLIPSOID
 from nerfseg_ns.photos.exif import GpsPosition
 
@@ -56,22 +55,13 @@ class ControlSystem:
         vertical = next((part.name for part in self.crs.sub_crs_list if part.is_vertical), self.crs.name)
         return f"metres as the ground control counts them ({vertical})"
 
-    @property
+    @cached_property
     def missing_grids(self) -> list[str]:
         """Names of the grids that PROJ would need for its best way to WGS 84."""
-        if self._ways.best_available:
-            return []
-        return [grid.short_name for grid in self._ways.unavailable_operations[0].grids]
+        return missing_grids(self.crs, PLACES_IN_SPACE if self.in_space else PLACES)
 
     def remark(self) -> str:
         """What PROJ cannot do for want of a grid, in a sentence; empty if nothing."""
-        if not self.missing_grids:
-            return ""
-        what = "heights stay as they are" if self.in_space else "places may be off by some metres"
-        return f"PROJ lacks {', '.join(self.missing_grids)}, which takes {self.crs.name} to WGS 84: {what}."
-
-    @cached_property
-    def _ways(self) -> TransformerGroup:
-        with warnings.catch_warnings():  # it warns of missing grids, in words of its own
-            warnings.simplefilter("ignore")
-            return TransformerGroup(self.crs, PLACES_IN_SPACE if self.in_space else PLACES, always_xy=True)
+        if self.in_space:
+            return rough_way_remark(self.crs, PLACES_IN_SPACE, "heights stay as they are")
+        return rough_way_remark(self.crs, PLACES)

@@ -8,6 +8,7 @@ height above the ellipsoid, three standard deviations (north, east, height; metr
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -91,4 +92,5 @@ def _placed(photo: Photo, places: dict[int, GpsPosition]) -> Photo:
 def _far(own: Optional[GpsPosition], place: GpsPosition) -> bool:
     if own is None:
         return False
-    return max(abs(own.latitude - place.latitude), abs(own.longitude - place.longitude)) > NEAR
+    east = abs(own.longitude - place.longitude) * math.cos(math.radians(place.latitude))
+    return max(abs(own.latitude - place.latitude), east) > NEAR

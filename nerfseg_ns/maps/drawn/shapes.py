@@ -12,7 +12,9 @@ import shapely
 from jaxtyping import Bool, Int64
 from numpy import ndarray
 
+from nerfseg_ns.console.progress import say
 from nerfseg_ns.errors import UserError
+from nerfseg_ns.geo.grids import rough_way_remark
 from nerfseg_ns.geo.map_frame import MapFrame
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.maps.drawn.classes import NO_CLASS
@@ -107,6 +109,8 @@ def _to_map(features: Features, frame: MapFrame) -> Callable[[ndarray], ndarray]
             f"{features.place} is said to be in {crs.name} (degrees), but its coordinates go up to "
             f"{np.abs(bounds).max():,.0f}. {why}Save it in the coordinate system that it was drawn in."
         )
+    if remark := rough_way_remark(crs, frame.crs):
+        say(remark)
     transformer = pyproj.Transformer.from_crs(crs, frame.crs, always_xy=True)
 
     def transform(places: ndarray) -> ndarray:
