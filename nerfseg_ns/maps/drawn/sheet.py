@@ -104,6 +104,10 @@ class Sheet:
         found[inside] = self.on_top[rows, columns]
         return found
 
+    def gap(self, count: int) -> float:
+        """Pixels of the photos between neighbours, if so many places are spread over what was drawn."""
+        return float(np.sqrt(np.count_nonzero(self.on_top) / max(1, count))) / FINER
+
     def sample(self, count: int) -> tuple[Float[ndarray, "places 2"], Int64[ndarray, " places"]]:
         """About so many places, evenly over what was drawn, one of each shape at least if its middle is on top; and the
         numbers of their shapes."""

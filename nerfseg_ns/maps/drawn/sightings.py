@@ -18,7 +18,8 @@ from nerfseg_ns.maps.surface import Surface
 PLACES = 40_000
 """That stand for all that was drawn."""
 ROOM = 12
-"""Pixels around the places that a photo sees: a roof's border may be seen where its places are not."""
+"""Pixels, beside the gaps between places, around those that a photo sees: a roof's border may be seen where its places
+are not."""
 
 
 @dataclass(frozen=True)
@@ -47,21 +48,23 @@ def find_sightings(projector: Projector, surface: Surface, sheet: Sheet) -> tupl
     frame = surface.grid.frame
     in_scene = torch.from_numpy(frame.to_scene(points))
     cameras = frame.from_scene(projector.origins.numpy())
-    found = []
+    found, room = [], ROOM + 2 * sheet.gap(len(places))
     with progress_bar("Finding what each photo sees", len(projector)) as tell:
         for view in range(len(projector)):
             projected = projector.project(view, in_scene)
             sees = projected.inside.numpy().copy()
             sees[sees] = surface.sees(cameras[view], points[sees]).numpy()
             if sees.any():
-                found.append(Sighting(view, sees, _window(projector, view, projected.pixels.numpy()[sees])))
+                found.append(Sighting(view, sees, _window(projector, view, projected.pixels.numpy()[sees], room)))
             tell(view + 1)
     return found, numbers
 
 
-def _window(projector: Projector, view: int, pixels: Float[ndarray, "points 2"]) -> tuple[int, int, int, int]:
+def _window(
+    projector: Projector, view: int, pixels: Float[ndarray, "points 2"], room: float
+) -> tuple[int, int, int, int]:
     width, height = int(projector.cameras.width[view]), int(projector.cameras.height[view])
-    (left, top), (right, bottom) = np.floor(pixels.min(axis=0)) - ROOM, np.ceil(pixels.max(axis=0)) + ROOM
+    (left, top), (right, bottom) = np.floor(pixels.min(axis=0) - room), np.ceil(pixels.max(axis=0) + room)
     return max(0, int(top)), min(height, int(bottom)), max(0, int(left)), min(width, int(right))
 
 
