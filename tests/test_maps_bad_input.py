@@ -16,6 +16,7 @@ import pytest
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.maps.config import MapConfig
 from nerfseg_ns.maps.run import run_map
+from nerfseg_ns.runs.load import load_run
 
 FILES = {
     "mine.txt": "mine",
@@ -37,6 +38,14 @@ def place(tmp_path) -> Path:
     (tmp_path / "map").mkdir()
     (tmp_path / "map" / "labels.tif").write_text("an earlier map")
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def loaded_once(fast_run, fast_pipeline, monkeypatch) -> None:
+    """The run is loaded once for all tests, which takes longer than what they try."""
+    monkeypatch.setattr(
+        "nerfseg_ns.maps.run.load_run", lambda path: fast_pipeline if path == fast_run else load_run(path)
+    )
 
 
 def check_refused(fast_run: Path, place: Path, change: dict, message: str) -> None:
