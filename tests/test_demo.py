@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -62,7 +63,8 @@ def test_metrics(demo, metrics):
     assert list(seconds) == ["town", "implicit", "semantic", "evaluate", "render", "total"]
     assert all(value > 0 for value in seconds.values())
     assert sum(seconds.values()) == pytest.approx(2 * seconds["total"])  # the parts add up to the total
-    assert 10**8 < metrics["peak_memory_bytes"] < 4 * 10**9
+    inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux charges it to a child that is begun
+    assert 10**8 < metrics["peak_memory_bytes"] < max(4 * 10**9, 1.01 * inherited)
 
 
 def test_figures_are_those_of_ns_eval(demo, metrics):

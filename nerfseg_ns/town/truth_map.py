@@ -28,6 +28,8 @@ REACH = 150.0
 """Metres from the middle of the town, to all sides."""
 FINER = 2.0
 """Pixels per pixel of the photos, along each axis."""
+MOST = 2400
+"""Pixels along each side, whatever the photos have: rays of all are cast at once."""
 NO_HEIGHT = -9999.0
 
 
@@ -44,7 +46,7 @@ def write_truth_map(writer: SceneWriter, renderer: Renderer) -> bool:
     if importlib.util.find_spec("rasterio") is None:
         return False
     frame, units = writer.map_frame()
-    side, reach = pixel_side(writer.config) / units, REACH / units
+    side, reach = max(pixel_side(writer.config), 2 * REACH / MOST) / units, REACH / units
     count = round(2 * reach / side)
     middle = frame.from_scene(np.zeros((1, 3)))[0]
     left, top = np.round((middle[:2] + [-reach, reach]) / side) * side
