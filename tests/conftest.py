@@ -42,6 +42,8 @@ LONGEST = [
     "resume",
     "ns_commands",
     "augment",
+    "labels_from_map",
+    "maps",
 ]
 """Test files that take longest, the longest first: begun last, one of them would keep the others waiting."""
 
