@@ -12,6 +12,7 @@ import score_drawn
 import shapely
 import torch
 from helpers.drawings import NOWHERE, write_drawing
+from helpers.maps import grid_of
 from helpers.true_map import draw_true_map
 from PIL import Image
 
@@ -32,7 +33,6 @@ from nerfseg_ns.maps.drawn.shapes import count_overlaps, make_shapes
 from nerfseg_ns.maps.drawn.sheet import Sheet
 from nerfseg_ns.maps.drawn.sightings import Sighting, choose_photos
 from nerfseg_ns.maps.extent import find_extent
-from nerfseg_ns.maps.grid import MapGrid
 from nerfseg_ns.maps.surface import Surface
 
 TABLE = ClassTable(("Road", "Tree", "Roof"), ((128, 64, 128), (10, 100, 20), (200, 30, 30)))
@@ -48,10 +48,6 @@ def square_at(x: float, y: float, side: float = 4.0) -> shapely.Polygon:
 def shapes_of(path: Path, frame=LOCAL, stroke: float = 1.0):
     features = read_features(path)
     return make_shapes(features, find_classes(features, TABLE).classes, frame, stroke)
-
-
-def grid_of(rows: int = 40, columns: int = 60, resolution: float = 0.5) -> MapGrid:
-    return MapGrid(LOCAL, 10.0, 30.0, resolution, rows, columns, ceiling=50.0, floor=-10.0)
 
 
 # what is read

@@ -74,22 +74,16 @@ class FieldRaster:
             grid: of a map in the same coordinates.
             tile: of that map.
         """
-        rows = (self.grid.top - grid.top + (tile.row + np.arange(tile.rows) + 0.5) * grid.resolution) / self.side - 0.5
+        rows = self.grid.top - grid.top + (tile.row + np.arange(tile.rows) + 0.5) * grid.resolution
         columns = grid.left - self.grid.left + (tile.column + np.arange(tile.columns) + 0.5) * grid.resolution
-        down, across = (
-            _Between.of(rows, self.grid.rows),
-            _Between.of(columns / self.side - 0.5, self.grid.columns),
-        )
+        side = self.grid.resolution
+        down = _Between.of(rows / side - 0.5, self.grid.rows)
+        across = _Between.of(columns / side - 0.5, self.grid.columns)
         found = {
             name: across.mix(down.mix(torch.from_numpy(layer[down.window, across.window]).float(), 0), 1)
             for name, layer in self._layers.items()
         }
         return SeenFromAbove(found["heights"], found["ends"] > 0.5, found["rgb"], found["features"])
-
-    @property
-    def side(self) -> float:
-        """Of a cell, in the map's unit."""
-        return self.grid.resolution
 
 
 @dataclass
@@ -206,7 +200,7 @@ def render(model: NerfSegModel, grid: MapGrid, folder: Path) -> dict[str, tuple[
     layers: dict[str, DiskArray] = {}
     with progress_bar("Looking straight down", grid.count_tiles(TILE)) as tell, model.keeping_ray_features():
         for done, tile in enumerate(grid.tiles(TILE), start=1):
-            bundle, falls = grid.rays(tile, 1)
+            bundle, falls = grid.rays(tile)
             outputs = model.get_loose_ray_outputs(bundle)
             heights = (grid.ceiling - outputs["depth"][..., 0] * falls).clamp(min=grid.floor)
             ends = outputs["accumulation"][..., 0] > 0.5

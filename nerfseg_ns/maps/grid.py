@@ -105,25 +105,23 @@ class MapGrid:
         columns = tile.column + step * (torch.arange(-(-tile.columns // step)) + 0.5)
         return rows, columns
 
-    def scene_points(
-        self, tile: Tile, step: int, heights: Float[Tensor, "rows columns"]
-    ) -> Float[Tensor, "rows columns 3"]:
-        """Points of the trained scene above the lattice of a tile, at the given heights."""
-        top, bottom = self._levels(tile, step)
+    def scene_points(self, tile: Tile, heights: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns 3"]:
+        """Points of the trained scene above the middles of a tile's pixels, at the given heights."""
+        top, bottom = self._levels(tile)
         share = ((self.ceiling - heights) / (self.ceiling - self.floor))[..., None]
         return torch.lerp(top, bottom, share.to(top))
 
-    def rays(self, tile: Tile, step: int) -> tuple[RayBundle, Float[Tensor, "rows columns"]]:
-        """Rays straight down through the lattice of a tile, and how far each falls per unit of distance, in the map's
-        unit."""
-        top, bottom = self._levels(tile, step)
+    def rays(self, tile: Tile) -> tuple[RayBundle, Float[Tensor, "rows columns"]]:
+        """Rays straight down through the middles of a tile's pixels, and how far each falls per unit of distance, in
+        the map's unit."""
+        top, bottom = self._levels(tile)
         lengths = (bottom - top).norm(dim=-1, keepdim=True)
         bundle = RayBundle(top.float(), ((bottom - top) / lengths).float(), torch.full_like(lengths, 1e-6).float())
         return bundle, (self.ceiling - self.floor) / lengths[..., 0].float()
 
-    def _levels(self, tile: Tile, step: int) -> tuple[Float[Tensor, "rows columns 3"], Float[Tensor, "rows columns 3"]]:
-        """Points of the trained scene above the lattice, at the ceiling and at the floor."""
-        rows, columns = self.lattice(tile, step)
+    def _levels(self, tile: Tile) -> tuple[Float[Tensor, "rows columns 3"], Float[Tensor, "rows columns 3"]]:
+        """Points of the trained scene above the pixels' middles, at the ceiling and at the floor."""
+        rows, columns = self.lattice(tile, 1)
         ends = [np.linspace(float(values[0]), float(values[-1]) + 1e-6, NODES) for values in (rows, columns)]
         places = self.positions(*(axis.ravel() for axis in np.meshgrid(*ends, indexing="ij")))
         size = len(rows), len(columns)

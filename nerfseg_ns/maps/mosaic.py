@@ -99,7 +99,7 @@ class PhotoMosaic:
             heights: of every pixel of it.
         """
         views, weights, counts = self._weigh(tile)
-        points = self.grid.scene_points(tile, 1, heights).reshape(-1, 3)
+        points = self.grid.scene_points(tile, heights).reshape(-1, 3)
         total = torch.zeros(len(points), 1)
         colors = torch.zeros(len(points), 3)
         for view, coarse in zip(views, weights):
