@@ -23,13 +23,13 @@ import rasterio
 import torch
 from PIL import Image
 
+from nerfseg_ns.core.projection import Projector
 from nerfseg_ns.dataparsers.photo_names import name_photos
 from nerfseg_ns.evaluation.confusion import confusion_matrix, segmentation_scores
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.maps.extent import Extent, find_extent
 from nerfseg_ns.maps.grid import MapGrid
 from nerfseg_ns.maps.labelling import look_at_map
-from nerfseg_ns.maps.projection import Projector
 from nerfseg_ns.maps.surface import Surface
 from nerfseg_ns.pipeline import NerfSegPipeline
 from nerfseg_ns.runs.load import load_run

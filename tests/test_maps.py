@@ -17,6 +17,7 @@ from helpers.maps import georeference, grid_of
 from nerfstudio.cameras.cameras import Cameras, CameraType
 from PIL import Image
 
+from nerfseg_ns.core.projection import Projector
 from nerfseg_ns.dataparsers.google_earth import GoogleEarthDataParserConfig
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.geo.map_frame import GeoMapFrame
@@ -27,7 +28,6 @@ from nerfseg_ns.maps.extent import field_grid, find_extent
 from nerfseg_ns.maps.field_raster import LAYERS, FieldRaster, field_raster
 from nerfseg_ns.maps.grid import MapGrid, Tile
 from nerfseg_ns.maps.mosaic import COUNT_STEP, PhotoMosaic
-from nerfseg_ns.maps.projection import Projector
 from nerfseg_ns.maps.run import run_map
 from nerfseg_ns.maps.surface import Surface
 from nerfseg_ns.town.config import TownConfig

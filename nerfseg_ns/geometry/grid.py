@@ -16,11 +16,12 @@ from torch.nn import Parameter
 
 from nerfseg_ns.core.older_runs import OlderConfig
 from nerfseg_ns.geometry.base import Geometry, GeometryConfig, LevelLayout, RaySegment, RenderedLevel
+from nerfseg_ns.geometry.dense.known_surface import KnownSurface, find_surface
 from nerfseg_ns.geometry.depth import median_depth
 from nerfseg_ns.geometry.depth_rays import DepthRays, find_depth_rays
 from nerfseg_ns.geometry.depth_supervision import depth_supervision_loss
 from nerfseg_ns.geometry.grid_field import GridField, ProposalGrid, Sky
-from nerfseg_ns.geometry.scene_frame import SceneFrame
+from nerfseg_ns.geometry.scene_frame import MIN_POINTS, SceneFrame, with_known_points
 
 
 @dataclass
@@ -59,6 +60,11 @@ class GridGeometryConfig(OlderConfig, GeometryConfig):
     """Such rays in each step."""
     depth_tolerance: float = 0.05
     """How exactly their ends are known, as a share of the slab's thickness."""
+    surface_weight: float = 0.01
+    """Weight of the loss on rays of photos whose end dense matching has found: what stands and has few exact matches,
+    such as trees, stands by it. 0 switches it off."""
+    surface_tolerance: float = 0.01
+    """How exactly these ends are known, as a share of the cameras' height above the ground."""
     implementation: Literal["torch", "tcnn"] = "torch"
     """Of the small MLPs. Set it to tcnn on a GPU where tiny-cuda-nn is installed; such a checkpoint then needs
     tiny-cuda-nn when it is loaded."""
@@ -130,13 +136,20 @@ class GridGeometry(Geometry):
         )
         self.rgb_loss = MSELoss()
         self.depth_rays: Optional[DepthRays] = None
+        self.surface: Optional[KnownSurface] = None
         self.levels = (LevelLayout((config.width,)),)
 
     def fit_to_scene(self, dataset: InputDataset) -> None:
         """Finds points of the scene in its photos, and lays the frame around them unless a checkpoint brought one."""
         self.depth_rays = find_depth_rays(dataset)
+        points = with_known_points(dataset, self.depth_rays.points)
+        if self.config.surface_weight > 0 and len(points) >= MIN_POINTS:
+            self.surface = find_surface(dataset, points)
         if not self.frame.fitted:
-            self.frame.fit_to_dataset(dataset, self.depth_rays.points)
+            found = [points] if self.surface is None else [points, self.surface.points]
+            self.frame.fit_to_dataset(dataset, torch.cat(found))
+        if self.surface is not None:
+            self.surface.to(self.frame.centre.device)
         CONSOLE.log(f"{len(self.depth_rays) // 2:,} points matched between photos. {self.frame.describe()}")
 
     def update_to_step(self, step: int) -> None:
@@ -154,7 +167,10 @@ class GridGeometry(Geometry):
         rgb = rgb + (1.0 - accumulation) * self._behind(ray_bundle, rays.through_ground)
         edges = samples.frustums.starts, samples.frustums.ends
         depth = median_depth(weights, *edges, self.frame.distance_behind(ray_bundle.origins))
-        proposals = (rays, None if known is None else (found[len(ray_bundle) :], known.distances))
+        ends = None
+        if self.training and torch.is_grad_enabled() and self.surface is not None:
+            ends = self.surface.look_up(ray_bundle)
+        proposals = (rays, None if known is None else (found[len(ray_bundle) :], known.distances), ends)
         return [RenderedLevel(rgb, depth, accumulation, [rays.segment], proposals)]
 
     def _sample_field(self, ray_bundle: RayBundle) -> FieldSamples:
@@ -182,7 +198,7 @@ class GridGeometry(Geometry):
     def get_losses(
         self, levels: List[RenderedLevel], image: Float[Tensor, "rays 3"], step: int
     ) -> Dict[str, Float[Tensor, ""]]:
-        rays, known = levels[0].proposals
+        rays, known, ends = levels[0].proposals
         weights, samples = [rays.proposal_weights, rays.segment.weights], [rays.proposal_samples, rays.samples]
         losses = {
             "rgb_loss": self.rgb_loss(image, levels[0].rgb),
@@ -194,6 +210,11 @@ class GridGeometry(Geometry):
             tolerance = self.config.depth_tolerance * self.frame.thickness
             loss = depth_supervision_loss(known_rays.segment.weights, known_rays.samples, distances, tolerance)
             losses["depth_loss"] = self.config.depth_ray_weight * loss
+        if ends is not None and bool((ends > 0).any()):
+            hit = ends[:, 0] > 0
+            tolerance = self.config.surface_tolerance * self.surface.camera_height
+            loss = depth_supervision_loss(rays.segment.weights[hit], rays.samples[hit], ends[hit], tolerance)
+            losses["surface_loss"] = self.config.surface_weight * loss
         return losses
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:

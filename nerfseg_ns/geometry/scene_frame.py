@@ -52,23 +52,20 @@ class SceneFrame(nn.Module):
         x, y, z = (2 * self.half_size).tolist()
         return f"The scene spans {x:.2f} x {y:.2f} along the ground and {z:.2f} upwards, in units of the poses."
 
-    def fit_to_dataset(self, dataset: InputDataset, matched: Float[Tensor, "points 3"]) -> None:
-        """Lays the frame around what is known of a scene.
+    def fit_to_dataset(self, dataset: InputDataset, points: Float[Tensor, "points 3"]) -> None:
+        """Lays the frame around what is known of a scene, or where so little is known, around what the photos look at.
 
         Args:
-            dataset: posed photos; sparse points of the dataparser (`points3D_xyz`) are used too.
-            matched: points matched between the photos.
+            dataset: posed photos.
+            points: on the scene's surfaces, outliers allowed.
         """
-        poses = dataset.cameras.camera_to_worlds.cpu().float()
-        known = dataset.metadata.get("points3D_xyz")
-        points = matched if known is None else torch.cat([matched, known.float().cpu()])
         if len(points) < MIN_POINTS:
             CONSOLE.print(
                 f"[yellow]Only {len(points)} points of the scene could be matched between the photos: its extent is "
                 "guessed from where the cameras look. Are the poses right, and do the photos overlap?"
             )
             points = points_looked_at(dataset.cameras)
-        self.fit(points, poses[:, :, 3])
+        self.fit(points, dataset.cameras.camera_to_worlds[:, :, 3].cpu().float())
 
     @torch.no_grad()
     def fit(self, points: Float[Tensor, "points 3"], origins: Float[Tensor, "cameras 3"]) -> None:
@@ -155,6 +152,12 @@ def slab_rotation(points: Float[Tensor, "points 3"], origins: Float[Tensor, "cam
     elif (origins.mean(dim=0) - centre) @ up < 0:
         up = -up
     return rotation_upright(up)
+
+
+def with_known_points(dataset: InputDataset, matched: Float[Tensor, "points 3"]) -> Float[Tensor, "more 3"]:
+    """Points matched between photos, and the sparse points that the dataparser has read, if any."""
+    known = dataset.metadata.get("points3D_xyz")
+    return matched if known is None else torch.cat([matched, known.float().cpu()])
 
 
 def points_looked_at(cameras: Cameras) -> Float[Tensor, "points 3"]:

@@ -17,9 +17,9 @@ from numpy import ndarray
 from torch import Tensor
 
 from nerfseg_ns.console.progress import progress_bar
+from nerfseg_ns.core.projection import Projector
 from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.maps.grid import MapGrid, Tile
-from nerfseg_ns.maps.projection import Projector
 from nerfseg_ns.maps.surface import Surface
 
 STEP = 4

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Optional
 
 import numpy as np
-import pycolmap
-from jaxtyping import Bool, Float64
 
-from nerfseg_ns.geo.local_frame import LocalFrame
-from nerfseg_ns.geo.quality import FLIGHT_LEVEL, TAKE_OFF, ZERO_CONTROL, Quality
+from nerfseg_ns.geo.quality import FLIGHT_LEVEL, TAKE_OFF
+from nerfseg_ns.photos.alignment import Alignment, Doubt, Found, Task, finish, local_positions, scale_only
 from nerfseg_ns.photos.exif import GpsPosition
-from nerfseg_ns.photos.fit import FEWEST, Positions, Similarity, Used, fit_plan, fit_space, spread, turn_about_line
+from nerfseg_ns.photos.fit import FEWEST, Positions, fit_plan, fit_space, spread, turn_about_line
 from nerfseg_ns.photos.up import Up, angle
 
 LARGEST_RESIDUAL = 1 / 3
@@ -34,83 +32,7 @@ TIPPED = 8.0
 """Degrees that the heights may tip the scene against what else says which way is up, before they are not believed."""
 ONE_PLACE = 0.01
 """Metres between positions that count as one."""
-PLAIN_DEVIATION = 5.0
-"""Standard deviation in metres of a position that says nothing of it, beside others that do."""
-
-
-@dataclass(frozen=True)
-class Alignment:
-    """From a reconstruction's own units to the earth.
-
-    Args:
-        similarity: from the reconstruction to local metres.
-        frame: the local frame; None if only the scale could be found: the axes are then the reconstruction's own.
-        residuals: distance in metres between each known place and its aligned point: in space, or in plan where heights
-            had no say.
-        used: which places decided the fit; the others were too far off.
-        offsets: from the known places to the aligned points, metres: east, north, up.
-        quality: what heights are counted from, and the median residuals in plan and height.
-    """
-
-    similarity: pycolmap.Sim3d
-    frame: Optional[LocalFrame]
-    residuals: Float64[np.ndarray, " photos"]
-    used: Bool[np.ndarray, " photos"]
-    offsets: Positions
-    quality: Quality
-
-    @property
-    def median_residual(self) -> float:
-        """Of the positions that were used, metres."""
-        return float(np.median(self.residuals[self.used]))
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is to be aligned.
-
-    Args:
-        points: in the reconstruction's units.
-        places: of the same points; all altitudes are of one kind, or None.
-        seed: of random trials.
-        what: the places are, in words.
-        tolerance: distance, in the reconstruction's units, that is never too far off.
-        up: of the reconstruction, if anything tells.
-    """
-
-    points: Positions
-    places: Sequence[GpsPosition]
-    seed: int
-    what: str
-    tolerance: float
-    up: Optional[Up]
-
-    @property
-    def deviations(self) -> Float64[np.ndarray, " photos"]:
-        """Of the places in space, metres; all 1 where no place says any."""
-        known = [None if place.deviations is None else float(np.hypot(*place.deviations)) for place in self.places]
-        if not any(known):
-            return np.ones(len(known))
-        return np.array([value or PLAIN_DEVIATION for value in known])
-
-
-def local_positions(places: Sequence[GpsPosition]) -> tuple[LocalFrame, Positions]:
-    """GPS positions in metres, about their median, which a few wrong ones do not move.
-
-    Args:
-        places: at least one; those that have no altitude count as at the height of the others' median, or 0.
-
-    Returns:
-        The frame and the positions in it: east, north, up.
-    """
-    known = [place.altitude for place in places if place.altitude is not None]
-    middle = float(np.median(known)) if known else 0.0
-    geodetic = np.array(
-        [(place.latitude, place.longitude, middle if place.altitude is None else place.altitude) for place in places]
-    )
-    first = LocalFrame(*geodetic[0])
-    frame = LocalFrame.at_ecef(first.to_ecef(np.median(first.from_geodetic(geodetic), axis=0)))
-    return frame, frame.from_geodetic(geodetic)
+NO_DOUBT = Doubt("")
 
 
 def align(
@@ -147,64 +69,61 @@ def align(
         found = None if relative is None else _by_space(relative)[0]
         found, doubt = _by_plan(task, doubt) if found is None else (found, doubt)
     if found is None:
-        scale_only = _scale_only(task) if "straight line" in doubt else None
-        return scale_only, doubt
+        return (scale_only(task) if doubt.is_line else None), doubt.words
     alignment, note = found
     return alignment, " ".join(part for part in (note, mixed) if part)
 
 
-Found = tuple[Alignment, str]
-
-
-def _by_space(task: Task) -> tuple[Optional[Found], str]:
+def _by_space(task: Task) -> tuple[Optional[Found], Doubt]:
     """By all three coordinates, if the heights are fit for it; else why not."""
     known = sum(place.altitude is not None for place in task.places)
     if 0 < known < len(task.places):
-        return None, (
+        return None, Doubt(
             f"Not georeferenced: {len(task.places) - known} of {len(task.places)} {task.what} have no altitude, and "
             "nothing else says which way is up."
         )
     rough, positions = local_positions(task.places)
     fit = fit_space(task.points, positions, task.deviations, task.seed, task.tolerance)
     if fit is None:
-        return None, f"Not georeferenced: the {task.what} are all at one place."
+        return None, Doubt(f"Not georeferenced: the {task.what} are all at one place.")
     similarity, used = fit
     residual = float(np.median(np.linalg.norm(similarity(task.points) - positions, axis=1)[used]))
     along, across = spread(similarity.scale * task.points[used])[:2]
     if not residual < LARGEST_RESIDUAL * along:
-        return None, (
+        return None, Doubt(
             f"Not georeferenced: the {task.what} do not fit the photos (off by {residual:.1f} m in the median, over "
             f"{along:.1f} m of flight)."
         )
     turned = ""
     if _is_line(residual, along, across, int(used.sum())):
         if task.up is None:
-            return None, (
+            return None, Doubt(
                 f"In metres, but not georeferenced: the {task.what} lie on one straight line, which leaves open how "
-                "the scene is turned about that line. A second flight line beside it settles it."
+                "the scene is turned about that line. A second flight line beside it settles it.",
+                is_line=True,
             )
         similarity = turn_about_line(similarity, task.points[used], task.up.direction)
         turned = f" They lie nearly on one line; how the scene is turned about it is from {_words(task.up)}."
     if task.up is not None and not task.up.agrees(similarity.up, TIPPED):
         tipped = angle(task.up.direction, similarity.up)
-        return None, f"they would tip the scene by {tipped:.0f} degrees"
+        return None, Doubt(f"they would tip the scene by {tipped:.0f} degrees", is_tipped=True)
     heights = task.places[0].heights if task.places[0].altitude is not None else FLIGHT_LEVEL
-    return _finish(task, rough, positions, similarity, used, heights, np.ones(len(used), bool), turned), ""
+    return finish(task, rough, positions, similarity, used, heights, np.ones(len(used), bool), turned), NO_DOUBT
 
 
-def _by_plan(task: Task, doubt: str) -> tuple[Optional[Found], str]:
+def _by_plan(task: Task, doubt: Doubt) -> tuple[Optional[Found], Doubt]:
     """By the plan alone, up given; heights are the median of what the places say."""
     assert task.up is not None
     rough, positions = local_positions(task.places)
     fit = fit_plan(task.points, positions, task.deviations, task.up.direction, task.seed, task.tolerance)
     if fit is None:
-        return None, f"Not georeferenced: the {task.what} are all at one place."
+        return None, Doubt(f"Not georeferenced: the {task.what} are all at one place.")
     similarity, used = fit
     carried = similarity(task.points)
     residual = float(np.median(np.linalg.norm((carried - positions)[used, :2], axis=1)))
     reach = float(np.sqrt(((carried - carried[used].mean(axis=0))[used, :2] ** 2).sum()))
     if not residual < LARGEST_SCALE_ERROR * reach or not residual < spread(carried[used])[0]:
-        return None, (
+        return None, Doubt(
             f"Not georeferenced: the {task.what} do not fit the photos, in plan either (off by {residual:.1f} m in the "
             f"median, over {spread(carried[used])[0]:.1f} m of flight)."
         )
@@ -213,59 +132,9 @@ def _by_plan(task: Task, doubt: str) -> tuple[Optional[Found], str]:
     shift = np.median((positions - carried)[known & used, 2]) if (known & used).any() else -carried[used, 2].mean()
     similarity = replace(similarity, translation=similarity.translation + (0.0, 0.0, shift))
     positions = np.column_stack([positions[:, :2], np.where(known, positions[:, 2], similarity(task.points)[:, 2])])
-    reason = f" ({doubt})" if doubt.startswith("they") else ""
+    reason = f" ({doubt.words})" if doubt.is_tipped else ""
     why = f" Their heights had no say{reason}: up is from {_words(task.up)}."
-    return _finish(task, rough, positions, similarity, used, heights, known, why, plan_only=True), ""
-
-
-def _finish(
-    task: Task,
-    rough: LocalFrame,
-    positions: Positions,
-    similarity: Similarity,
-    used: Used,
-    heights: str,
-    known: Used,
-    remark: str,
-    plan_only: bool = False,
-) -> Found:
-    """The alignment about the middle of the places that were used, with its accuracy."""
-    middle = positions[used].mean(axis=0)
-    if plan_only:
-        middle[2] = similarity(task.points)[used, 2].mean()
-    frame = _frame_at(rough, middle)
-    # the rough frame's axes are turned against the new one's by the earth's curvature
-    turn = frame.rotation_from_ecef @ rough.rotation_from_ecef.T
-    shifted = frame.from_ecef(rough.to_ecef(similarity.translation))
-    similarity = Similarity(similarity.scale, turn @ similarity.rotation, shifted)
-    positions = frame.from_ecef(rough.to_ecef(positions))
-    off = similarity(task.points) - positions
-    plan, height = np.linalg.norm(off[:, :2], axis=1), np.abs(off[:, 2])
-    judged = used & known
-    quality = Quality(
-        heights,
-        _accuracy(plan[used], [place.deviations and place.deviations[0] for place in task.places]),
-        None
-        if heights in (FLIGHT_LEVEL, ZERO_CONTROL) or not judged.any()
-        else _accuracy(height[judged], [place.deviations and place.deviations[1] for place in task.places]),
-    )
-    note = (
-        f"Georeferenced by {used.sum()} of {len(used)} {task.what}: metres, east, north, up. They agree with the "
-        f"photos to {quality.words()} (median).{remark} Heights are {heights}."
-    )
-    residuals = plan if plan_only else np.linalg.norm(off, axis=1)
-    return Alignment(_sim3d(similarity), frame, residuals, used, off, quality), note
-
-
-def _scale_only(task: Task) -> Alignment:
-    """Places on a line, and nothing that tells which way is up: metres, in the reconstruction's own axes."""
-    _, positions = local_positions(task.places)
-    fit = fit_space(task.points, positions, task.deviations, task.seed, task.tolerance)
-    assert fit is not None
-    similarity, used = fit
-    off = similarity(task.points) - positions
-    own = Similarity(similarity.scale, np.eye(3), np.zeros(3))
-    return Alignment(_sim3d(own), None, np.linalg.norm(off, axis=1), used, off, Quality())
+    return finish(task, rough, positions, similarity, used, heights, known, why, plan_only=True), NO_DOUBT
 
 
 def _one_kind_of_heights(places: Sequence[GpsPosition]) -> tuple[list[GpsPosition], str]:
@@ -293,21 +162,5 @@ def _is_line(residual: float, along: float, across: float, count: int) -> bool:
     return bool(across < THINNEST * along or tilt > LARGEST_TILT)
 
 
-def _accuracy(residuals: Float64[np.ndarray, " n"], deviations: list[Optional[float]]) -> float:
-    """The median residual, but never better than the receiver says of itself."""
-    said = [value for value in deviations if value is not None]
-    return float(max(np.median(residuals), np.median(said) if said else 0.0))
-
-
 def _words(up: Up) -> str:
     return f"{up.source} (to {up.error:.0f} degree{'s' if round(up.error) != 1 else ''})"
-
-
-def _frame_at(rough: LocalFrame, position: Float64[np.ndarray, " 3"]) -> LocalFrame:
-    """The frame at a position, its origin rounded to a tenth of a millimetre so that files read well."""
-    exact = LocalFrame.at_ecef(rough.to_ecef(position))
-    return LocalFrame(round(exact.latitude, 9), round(exact.longitude, 9), round(exact.altitude, 4))
-
-
-def _sim3d(similarity: Similarity) -> pycolmap.Sim3d:
-    return pycolmap.Sim3d(similarity.scale, pycolmap.Rotation3d(similarity.rotation), similarity.translation)

@@ -21,7 +21,7 @@ from pyproj.exceptions import CRSError
 from nerfseg_ns.console.progress import say
 from nerfseg_ns.errors import ErrorCollector, UserError
 from nerfseg_ns.geo.quality import ZERO_CONTROL
-from nerfseg_ns.photos.align import Alignment
+from nerfseg_ns.photos.alignment import Alignment
 from nerfseg_ns.photos.control_system import ControlSystem
 from nerfseg_ns.photos.exif import GpsPosition
 from nerfseg_ns.photos.find_photos import Photo

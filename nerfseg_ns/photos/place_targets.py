@@ -9,7 +9,8 @@ import numpy as np
 import pycolmap
 from jaxtyping import Float64
 
-from nerfseg_ns.photos.align import Alignment, align
+from nerfseg_ns.photos.align import align
+from nerfseg_ns.photos.alignment import Alignment
 from nerfseg_ns.photos.fit import OUTLIER
 from nerfseg_ns.photos.ground_control import Target, triangulate
 from nerfseg_ns.photos.up import Up

@@ -15,7 +15,8 @@ from jaxtyping import Float64
 
 from nerfseg_ns.console.progress import progress_bar, say
 from nerfseg_ns.errors import ErrorCollector, UserError
-from nerfseg_ns.photos.align import Alignment, align, local_positions
+from nerfseg_ns.photos.align import align
+from nerfseg_ns.photos.alignment import Alignment, local_positions
 from nerfseg_ns.photos.config import PhotosConfig
 from nerfseg_ns.photos.copies import copy_photo
 from nerfseg_ns.photos.find_photos import FEWEST, Photo

@@ -11,7 +11,7 @@ import pycolmap
 
 from nerfseg_ns.console.train_command import train_command
 from nerfseg_ns.geo.quality import Quality, metres
-from nerfseg_ns.photos.align import Alignment
+from nerfseg_ns.photos.alignment import Alignment
 from nerfseg_ns.photos.find_photos import Photo
 from nerfseg_ns.photos.write_scene import registered
 

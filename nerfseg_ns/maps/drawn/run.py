@@ -17,6 +17,7 @@ from PIL import Image
 from nerfseg_ns.console.progress import progress_bar, say
 from nerfseg_ns.console.train_command import train_command
 from nerfseg_ns.core.device import device_type
+from nerfseg_ns.core.projection import Projector
 from nerfseg_ns.dataparsers.detect import CARLA_MVS, detect_dataparser
 from nerfseg_ns.errors import ErrorCollector, UserError
 from nerfseg_ns.maps.drawn.carry import Carrier
@@ -31,7 +32,6 @@ from nerfseg_ns.maps.drawn.sightings import Sighting, choose_photos, find_sighti
 from nerfseg_ns.maps.extent import Extent, field_grid, field_spacing, find_extent
 from nerfseg_ns.maps.field_raster import field_raster
 from nerfseg_ns.maps.grid import MapGrid
-from nerfseg_ns.maps.projection import Projector
 from nerfseg_ns.maps.surface import Surface
 from nerfseg_ns.pipeline import NerfSegPipeline
 from nerfseg_ns.runs.load import load_run

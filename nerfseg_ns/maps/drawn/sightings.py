@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float, Int64
 from numpy import ndarray
 
 from nerfseg_ns.console.progress import progress_bar
+from nerfseg_ns.core.projection import Projector
 from nerfseg_ns.maps.drawn.sheet import Sheet
-from nerfseg_ns.maps.projection import Projector
 from nerfseg_ns.maps.surface import Surface
 
 PLACES = 40_000

@@ -42,7 +42,7 @@ class Projector:
     def __init__(self, cameras: Cameras) -> None:
         kinds = {CameraType.PERSPECTIVE.value, CameraType.FISHEYE.value}
         if not set(cameras.camera_type.flatten().tolist()) <= kinds:
-            raise UserError("Maps are made from perspective and fisheye photos; this scene has others.")
+            raise UserError("Places can be found in perspective and fisheye photos only; this scene has others.")
         self.cameras = cameras.to("cpu")
         self.origins = self.cameras.camera_to_worlds[:, :, 3].double()
         self.rotations = self.cameras.camera_to_worlds[:, :, :3].float()
