@@ -97,10 +97,14 @@ class NerfSegPipeline(VanillaPipeline):
             self._model, self._averaged = data_parallel(self.model), self.model.stage
             self.datamanager.train_pixel_sampler.is_shared = self.datamanager.train_image_dataloader.holds_all
 
-    def fit_to_scene(self) -> None:
-        """Before the first step of stage 1, shows the geometry the photos; afterwards does nothing."""
+    def fit_to_scene(self, folder: Optional[Path] = None) -> None:
+        """Before the first step of stage 1, shows the geometry the photos; afterwards does nothing.
+
+        Args:
+            folder: of the run; what took long to find is kept there. None keeps nothing.
+        """
         if not self._fitted and self.model.stage is Stage.IMPLICIT:
-            self.model.geometry.fit_to_scene(self.datamanager.train_dataset)
+            self.model.geometry.fit_to_scene(self.datamanager.train_dataset, folder)
             self._fitted = True
 
     def ready_labels(self) -> None:

@@ -1,6 +1,7 @@
 """Dense matching: costs, smoothing and checks against slow, obvious ones; whole scenes against their true surfaces."""
 
 import itertools
+from dataclasses import fields
 from pathlib import Path
 
 import cv2
@@ -8,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 from nerfstudio.cameras.rays import RayBundle
+from PIL import Image
 
 from nerfseg_ns.core.projection import Projector
 from nerfseg_ns.data.dataset import LabelledDataset
 from nerfseg_ns.dataparsers.carla_mvs import CarlaMVSDataParserConfig
 from nerfseg_ns.dataparsers.labelled_photos import LabelledPhotosDataParserConfig
 from nerfseg_ns.geometry.dense.agreement import count_agreeing, places_at
-from nerfseg_ns.geometry.dense.dense_depth import find_dense_depth
+from nerfseg_ns.geometry.dense.dense_depth import DenseView, find_dense_depth
 from nerfseg_ns.geometry.dense.known_surface import KnownSurface, find_surface
 from nerfseg_ns.geometry.dense.neighbours import find_neighbours
 from nerfseg_ns.geometry.dense.semi_global import JUMP, STEP, aggregate, best_level
@@ -215,6 +217,11 @@ def town(tmp_path_factory) -> tuple[Path, LabelledDataset]:
     return folder, dataset_of(folder)
 
 
+@pytest.fixture(scope="module")
+def matched(town) -> dict[int, DenseView]:
+    return find_dense_depth(town[1], slab_of(town[1]))
+
+
 def errors_of(folder: Path, dataset: LabelledDataset, view: int, distances: np.ndarray) -> np.ndarray:
     """Relative errors of distances along rays, NaN where either is unknown."""
     true = np.load(folder / "truth/train/depth" / f"{dataset.image_filenames[view].stem}.npy")
@@ -222,9 +229,9 @@ def errors_of(folder: Path, dataset: LabelledDataset, view: int, distances: np.n
     return np.abs(distances - true) / true
 
 
-def test_distances_in_a_town_are_right_where_photos_agree(town):
+def test_distances_in_a_town_are_right_where_photos_agree(town, matched):
     folder, dataset = town
-    found = find_dense_depth(dataset, slab_of(dataset))
+    found = matched
     trusted, doubted, shares = [], [], []
     for view, dense in found.items():
         error = errors_of(folder, dataset, view, np.linalg.norm(dense.places - dense.view.origin, axis=-1))
@@ -237,9 +244,9 @@ def test_distances_in_a_town_are_right_where_photos_agree(town):
     assert np.nanmedian(rest) > 2 * np.nanmedian(right)
 
 
-def test_rays_of_photos_are_looked_up_where_they_were_found(town):
+def test_rays_of_photos_are_looked_up_where_they_were_found(town, matched):
     folder, dataset = town
-    surface = find_surface(dataset, with_known_points(dataset, find_depth_rays(dataset).points))
+    surface = KnownSurface.of(matched, dataset.cameras, 1.0)
     views = torch.randint(len(dataset), (500, 1), generator=torch.Generator().manual_seed(0))
     pixels = torch.rand(500, 2, generator=torch.Generator().manual_seed(1)) * 96
     rays = dataset.cameras.generate_rays(views, coords=pixels)
@@ -255,11 +262,10 @@ def test_rays_of_photos_are_looked_up_where_they_were_found(town):
     assert not surface.look_up(away).any()
 
 
-def test_look_up_gives_nothing_for_photos_that_nothing_is_known_of(town):
+def test_look_up_gives_nothing_for_photos_that_nothing_is_known_of(town, matched):
     _, dataset = town
-    found = find_dense_depth(dataset, slab_of(dataset))
-    del found[3]
-    surface = KnownSurface(found, len(dataset), 1.0)
+    without = {view: dense for view, dense in matched.items() if view != 3}
+    surface = KnownSurface.of(without, dataset.cameras, 1.0)
     rays = dataset.cameras.generate_rays(torch.full((50, 1), 3), coords=torch.rand(50, 2) * 96)
     assert not surface.look_up(rays).any()
 
@@ -328,3 +334,35 @@ def test_trees_of_a_real_flight_stand():
     assert middle["Tree"] > middle["Grass"] + 0.1
     assert middle["Building"] > middle["Grass"] + 0.04
     assert abs(middle["Pavement"] - middle["Grass"]) < 0.02
+
+
+def test_what_was_found_is_kept_with_the_run_and_shown(town, tmp_path, monkeypatch):
+    _, dataset = town
+    points = with_known_points(dataset, find_depth_rays(dataset).points)
+    first = find_surface(dataset, points, tmp_path)
+    monkeypatch.setattr("nerfseg_ns.geometry.dense.known_surface.find_dense_depth", None)  # not a second time
+    second = find_surface(dataset, points, tmp_path)
+    for item in fields(KnownSurface):
+        assert torch.equal(getattr(first, item.name), getattr(second, item.name)), item.name
+    sheet = np.asarray(Image.open(tmp_path / "surface.jpg"))
+    assert sheet.shape == (3 * 96, 4 * 96, 3)
+    colorful = np.ptp(sheet.astype(int), axis=2) > 60
+    assert colorful[:, 96:192].mean() > 0.3 and colorful[:, :96].mean() < 0.02  # heights; grey photos
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["surface.jpg", "surface.npz"]
+
+
+@pytest.mark.parametrize("fault", ["cut off", "other photos", "something else"])
+def test_what_was_kept_is_not_believed_where_it_does_not_fit(town, matched, tmp_path, fault):
+    _, dataset = town
+    surface = KnownSurface.of(matched, dataset.cameras, 1.0)
+    path = tmp_path / "surface.npz"
+    surface.save(path)
+    assert KnownSurface.load(path, dataset.cameras) is not None
+    cameras = dataset.cameras
+    if fault == "cut off":
+        path.write_bytes(path.read_bytes()[:-500])
+    elif fault == "other photos":
+        cameras = dataset.cameras[torch.tensor([1, 0, 2])]
+    else:
+        np.savez(path, distances=np.zeros(3))
+    assert KnownSurface.load(path, cameras) is None

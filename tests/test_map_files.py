@@ -13,6 +13,7 @@ import pyogrio
 import pyproj
 import pytest
 import rasterio
+import rasterio.features
 import shapely
 import torch
 import trimesh
@@ -97,7 +98,8 @@ def test_polygons_are_the_same_however_small_the_pieces(tmp_path, monkeypatch):
     labels = np.kron(random.integers(0, 3, (30, 40)), np.ones((8, 8))).astype(np.uint8)
     labels[random.random(labels.shape) < 0.02] = 1
     labels[:20, :40] = IGNORE_INDEX
-    confidence, grid = np.full_like(labels, 100), grid_of(*labels.shape)
+    confidence = random.integers(1, 256, labels.shape).astype(np.uint8)
+    grid = grid_of(*labels.shape)
 
     def polygons_in(folder: Path) -> list[tuple[float, int, float]]:
         folder.mkdir()
@@ -107,9 +109,26 @@ def test_polygons_are_the_same_however_small_the_pieces(tmp_path, monkeypatch):
         return sorted(zip(bounds, fields[1].tolist(), fields[2].tolist(), fields[3].round(9).tolist()))
 
     whole = polygons_in(tmp_path / "whole")
-    for name, size in (("WINDOW", 64), ("MARGIN", 16), ("STRIP", 32), ("BATCH", 7)):
+    for name, size in (("WINDOW", 64), ("MARGIN", 16), ("STRIP_PIXELS", 2000), ("BATCH", 7)):
         monkeypatch.setattr(f"nerfseg_ns.maps.polygons.{name}", size)
     assert polygons_in(tmp_path / "pieces") == whole and len(whole) > 100
+
+
+def test_confidence_of_polygons_is_the_mean_of_their_pixels(tmp_path):
+    """With holes, islands in holes, and borders of the map, against each polygon drawn by GDAL."""
+    random = np.random.default_rng(1)
+    labels = np.kron(random.integers(0, 3, (12, 15)), np.ones((3, 3))).astype(np.uint8)
+    labels[6:30, 6:30], labels[9:27, 9:27], labels[12:24, 12:24], labels[15:18, 15:18] = 0, 1, 0, 2
+    confidence = random.integers(1, 256, labels.shape).astype(np.uint8)
+    grid = grid_of(*labels.shape)
+    compared = 0
+    for some in find_polygons(labels, confidence, grid, least_pixels=0, place=tmp_path):
+        for outline, found in zip(some.shapes, some.confidence):
+            transform = rasterio.transform.from_origin(grid.left, grid.top, grid.resolution, grid.resolution)
+            inside = rasterio.features.geometry_mask([outline], labels.shape, transform, invert=True)
+            assert found == pytest.approx((confidence[inside].astype(float) - 1).mean() / 254, abs=1e-6)
+            compared += 1 + len(outline.interiors)
+    assert compared > 40
 
 
 def test_files_say_what_heights_are_counted_from_and_how_exact_places_are(tmp_path):

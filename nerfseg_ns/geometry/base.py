@@ -6,7 +6,8 @@ Letters used in the shapes: ``rays`` the rays of a batch, ``samples`` the sample
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Dict, List, Tuple, Type, Union
+from pathlib import Path
+from typing import Any, ClassVar, Dict, List, Optional, Tuple, Type, Union
 
 import torch
 from jaxtyping import Bool, Float
@@ -95,8 +96,13 @@ class Geometry(nn.Module, ABC):
     ) -> Dict[str, Float[Tensor, ""]]:
         """Losses of stage 1 against the observed colors."""
 
-    def fit_to_scene(self, dataset: InputDataset) -> None:
-        """Takes over what has to be known of the scene before the first step; nothing by default."""
+    def fit_to_scene(self, dataset: InputDataset, folder: Optional[Path] = None) -> None:
+        """Takes over what has to be known of the scene before the first step; nothing by default.
+
+        Args:
+            dataset: posed photos.
+            folder: of the run; what took long to find is kept there. None keeps nothing.
+        """
 
     def update_to_step(self, step: int) -> None:
         """Brings what changes with the training step up to date; nothing by default."""

@@ -1,6 +1,7 @@
 """The geometry of `nerfseg-fast`: feature planes over the slab of an aerial scene, with proposed samples."""
 
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Dict, List, Literal, Optional, Tuple, Type
 
 import torch
@@ -63,6 +64,10 @@ class GridGeometryConfig(OlderConfig, GeometryConfig):
     surface_weight: float = 0.01
     """Weight of the loss on rays of photos whose end dense matching has found: what stands and has few exact matches,
     such as trees, stands by it. 0 switches it off."""
+    surface_steps: int = 3000
+    """Steps over which that weight sinks to `surface_rest` of it: exact matches and colors know fine things better."""
+    surface_rest: float = 0.1
+    """Share of the weight that stays."""
     surface_tolerance: float = 0.01
     """How exactly these ends are known, as a share of the cameras' height above the ground."""
     implementation: Literal["torch", "tcnn"] = "torch"
@@ -139,17 +144,17 @@ class GridGeometry(Geometry):
         self.surface: Optional[KnownSurface] = None
         self.levels = (LevelLayout((config.width,)),)
 
-    def fit_to_scene(self, dataset: InputDataset) -> None:
+    def fit_to_scene(self, dataset: InputDataset, folder: Optional[Path] = None) -> None:
         """Finds points of the scene in its photos, and lays the frame around them unless a checkpoint brought one."""
         self.depth_rays = find_depth_rays(dataset)
         points = with_known_points(dataset, self.depth_rays.points)
         if self.config.surface_weight > 0 and len(points) >= MIN_POINTS:
-            self.surface = find_surface(dataset, points)
+            self.surface = find_surface(dataset, points, folder)
         if not self.frame.fitted:
             found = [points] if self.surface is None else [points, self.surface.points]
             self.frame.fit_to_dataset(dataset, torch.cat(found))
         if self.surface is not None:
-            self.surface.to(self.frame.centre.device)
+            self.surface = self.surface.to(self.frame.centre.device)
         CONSOLE.log(f"{len(self.depth_rays) // 2:,} points matched between photos. {self.frame.describe()}")
 
     def update_to_step(self, step: int) -> None:
@@ -214,7 +219,8 @@ class GridGeometry(Geometry):
             hit = ends[:, 0] > 0
             tolerance = self.config.surface_tolerance * self.surface.camera_height
             loss = depth_supervision_loss(rays.segment.weights[hit], rays.samples[hit], ends[hit], tolerance)
-            losses["surface_loss"] = self.config.surface_weight * loss
+            share = max(self.config.surface_rest, 1 - step / max(1, self.config.surface_steps))
+            losses["surface_loss"] = self.config.surface_weight * share * loss
         return losses
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:

@@ -4,7 +4,7 @@ from typing import Optional
 
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
 from nerfstudio.engine.optimizers import Optimizers
-from nerfstudio.utils import writer
+from nerfstudio.utils import comms, writer
 
 from nerfseg_ns.core.stage import SEMANTIC_GROUP, Stage
 from nerfseg_ns.training.stages import StageScheduleConfig
@@ -19,16 +19,19 @@ def staged_callback(
     it twice changes nothing, and a resumed run needs no state of it.
 
     Args:
-        pipeline: its `set_step(step)` moves model and data manager to the step's stage, its `fit_to_scene()` readies
-            the geometry for stage 1, its `ready_labels()` the batches for stage 2; nothing happens the second
+        pipeline: its `set_step(step)` moves model and data manager to the step's stage, its `fit_to_scene(folder)`
+            readies the geometry for stage 1, its `ready_labels()` the batches for stage 2; nothing happens the second
             time.
         schedule: lengths and learning rates.
         attributes: of the trainer; the optimizers are taken from it.
     """
 
+    trainer = attributes.trainer
+    folder = trainer.base_dir if trainer is not None and comms.is_main_process() else None
+
     def enter_step(step: int) -> None:
         pipeline.set_step(step)
-        pipeline.fit_to_scene()
+        pipeline.fit_to_scene(folder)
         pipeline.ready_labels()
         set_learning_rates(attributes.optimizers, schedule, step)
 

@@ -2,84 +2,127 @@
 
 from __future__ import annotations
 
-from typing import Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from nerfstudio.cameras.cameras import CameraType
+from jaxtyping import Float, Float16, Int
+from nerfstudio.cameras.cameras import Cameras, CameraType
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
+from nerfseg_ns.core.files import write_whole
 from nerfseg_ns.geometry.dense.dense_depth import DenseView, find_dense_depth
+from nerfseg_ns.geometry.dense.pictures import save_sheet
 from nerfseg_ns.geometry.dense.slab import Slab
 from nerfseg_ns.geometry.scene_frame import slab_rotation
 
 POINTS_A_VIEW = 2000
 """Of the surest places of a photo, so many tell how far the scene reaches."""
+FILE, PICTURE = "surface.npz", "surface.jpg"
+"""In the folder of a run."""
 
 
+@dataclass
 class KnownSurface:
-    """Distances of all photos as one array, nearest pixel.
+    """What is known of a scene's surface, photo by photo."""
 
-    Args:
-        found: by the index of the photo; at least one.
-        num_views: photos in all.
-        camera_height: of the cameras above the ground, in the median.
-    """
+    distances: Float16[Tensor, "matched rows columns"]
+    """Along the pixels' rays, in units of the poses; 0 where nothing is known."""
+    to_pixels: Float[Tensor, "matched 3 3"]
+    """From directions in the world to columns and rows of the above."""
+    order: Int[Tensor, "photos"]
+    """Which of the above a photo of the dataset is; -1 if none."""
+    points: Float[Tensor, "points 3"]
+    """Some of the surest places."""
+    camera_height: Float[Tensor, ""]
+    """Of the cameras above the ground, in the median."""
+    poses: Float[Tensor, "photos 3 4"]
+    """Camera-to-world of all photos, by which a kept surface is known to be that of a scene."""
 
-    def __init__(self, found: Mapping[int, DenseView], num_views: int, camera_height: float) -> None:
-        self.camera_height = camera_height
+    @staticmethod
+    def of(found: Mapping[int, DenseView], cameras: Cameras, camera_height: float) -> KnownSurface:
+        """Gathers what was found.
+
+        Args:
+            found: by the index of the photo; at least one.
+            cameras: of all photos.
+            camera_height: above the ground, in the median.
+        """
         sizes = np.array([dense.heights.shape for dense in found.values()])
-        self.distances = torch.zeros(num_views, *sizes.max(axis=0).tolist())
-        """0 where nothing is known: [photos, rows, columns]."""
-        self.to_pixels = torch.zeros(num_views, 3, 3)
-        """From directions in the world to pixels."""
-        points = []
-        for index, dense in found.items():
-            view, trusted = dense.view, dense.trusted
-            distances = np.linalg.norm(dense.places - view.origin, axis=-1)
-            height, width = distances.shape
-            self.distances[index, :height, :width] = torch.from_numpy(np.where(trusted, distances, 0)).float()
-            self.to_pixels[index] = torch.from_numpy(view.matrix @ view.rotation.T).float()
+        distances = torch.zeros(len(found), *sizes.max(axis=0).tolist(), dtype=torch.float16)
+        order = torch.full((len(cameras),), -1)
+        points, to_pixels = [], []
+        for position, (index, dense) in enumerate(found.items()):
+            known = np.where(dense.trusted, np.linalg.norm(dense.places - dense.view.origin, axis=-1), 0)
+            distances[position, : known.shape[0], : known.shape[1]] = torch.from_numpy(known)
+            to_pixels.append(dense.view.matrix @ dense.view.rotation.T)
+            order[index] = position
             sure = dense.places[dense.agreeing >= 2]
             points.append(sure[:: max(1, len(sure) // POINTS_A_VIEW)])
-        self.points = torch.from_numpy(np.concatenate(points)).float()
-        """Some of the surest places, [points, 3]."""
+        return KnownSurface(
+            distances,
+            torch.from_numpy(np.array(to_pixels)).float(),
+            order,
+            torch.from_numpy(np.concatenate(points)).float(),
+            torch.tensor(camera_height),
+            cameras.camera_to_worlds.cpu().float().clone(),
+        )
 
     @property
     def share(self) -> float:
-        """Of all pixels, those whose distance is known."""
+        """Of all pixels of the photos that were matched, those whose distance is known."""
         return float((self.distances > 0).float().mean())
 
     def to(self, device: torch.device) -> KnownSurface:
-        """Moves the arrays."""
-        self.distances, self.to_pixels = self.distances.to(device), self.to_pixels.to(device)
-        return self
+        """The same on a device."""
+        return KnownSurface(*(getattr(self, item.name).to(device) for item in fields(self)))
 
     def look_up(self, rays: RayBundle) -> Float[Tensor, "rays 1"]:
-        """Distances at which rays of the photos end; 0 where that is not known.
+        """Distances at which rays of the photos end, those of the nearest pixel; 0 where that is not known.
 
         Args:
             rays: with the index of their photo.
         """
-        photos: Int[Tensor, "rays"] = rays.camera_indices[..., 0]
-        column, row, ahead = (self.to_pixels[photos] @ rays.directions[..., None])[..., 0].unbind(-1)
+        assert rays.camera_indices is not None
+        position = self.order[rays.camera_indices[..., 0]]
+        column, row, ahead = (self.to_pixels[position] @ rays.directions[..., None])[..., 0].unbind(-1)
         pixels = (torch.stack([row, column]) / ahead.clamp(min=1e-6)).round().long()
         limits = pixels.new_tensor(self.distances.shape[1:])[:, None]
-        inside = ((pixels >= 0) & (pixels < limits)).all(dim=0) & (ahead > 0)
+        inside = ((pixels >= 0) & (pixels < limits)).all(dim=0) & (ahead > 0) & (position >= 0)
         row, column = pixels * inside
-        return (self.distances[photos, row, column] * inside)[:, None]
+        return (self.distances[position, row, column] * inside)[:, None].float()
+
+    def save(self, path: Path) -> None:
+        """Writes it as a compressed npz, whole or not at all."""
+        arrays = {item.name: getattr(self, item.name).cpu().numpy() for item in fields(self)}
+        write_whole(path, lambda beside: np.savez_compressed(beside, **arrays))
+
+    @staticmethod
+    def load(path: Path, cameras: Cameras) -> KnownSurface | None:
+        """Reads it; None if the file is not there, is no such file, or is of photos elsewhere."""
+        try:
+            with np.load(path) as arrays:
+                kept = KnownSurface(*(torch.from_numpy(arrays[item.name]) for item in fields(KnownSurface)))
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+            return None
+        return kept if torch.equal(kept.poses, cameras.camera_to_worlds.cpu().float()) else None
 
 
-def find_surface(dataset: InputDataset, points: Float[Tensor, "points 3"]) -> KnownSurface | None:
-    """Matches the photos of a scene densely.
+def find_surface(
+    dataset: InputDataset, points: Float[Tensor, "points 3"], folder: Path | None = None
+) -> KnownSurface | None:
+    """Matches the photos of a scene densely, or takes what was found before.
 
     Args:
         dataset: posed photos.
         points: known of the scene, outliers allowed; they tell where the ground is.
+        folder: of the run, where the result and a picture of it are kept; nowhere if None.
 
     Returns:
         None where no photo can be matched.
@@ -87,12 +130,17 @@ def find_surface(dataset: InputDataset, points: Float[Tensor, "points 3"]) -> Kn
     kinds = {CameraType.PERSPECTIVE.value, CameraType.FISHEYE.value}
     if not set(dataset.cameras.camera_type.flatten().tolist()) <= kinds:
         return None
+    if folder is not None and (kept := KnownSurface.load(folder / FILE, dataset.cameras)) is not None:
+        return kept
     origins = dataset.cameras.camera_to_worlds[:, :, 3].cpu()
     up = slab_rotation(points, origins.float())[2].double().numpy()
     slab = Slab.around(points.double().numpy(), origins.double().numpy(), up)
     found = find_dense_depth(dataset, slab)
     if not any(dense.trusted.any() for dense in found.values()):
         return None
-    surface = KnownSurface(found, len(dataset), float(np.median(slab.above(origins.double().numpy()))))
-    CONSOLE.log(f"Dense matching: how far {surface.share:.0%} of the photos' pixels are away.")
+    surface = KnownSurface.of(found, dataset.cameras, float(np.median(slab.above(origins.double().numpy()))))
+    CONSOLE.log(f"Dense matching tells how far {surface.share:.0%} of the photos' pixels are away.")
+    if folder is not None:
+        surface.save(folder / FILE)
+        save_sheet(folder / PICTURE, list(found.values()), slab)
     return surface
