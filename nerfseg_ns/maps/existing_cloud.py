@@ -96,19 +96,12 @@ class CloudClassifier:
         self, places: Float[ndarray, "points 3"], shift: float
     ) -> tuple[Bool[ndarray, "points"], tuple[Int[ndarray, "found"], Int[ndarray, "found"]]]:
         """Points that lie on the map's surface, and their rows and columns."""
-        within, rows, columns = self._cells(places)
+        within, rows, columns = self.grid.cells_at(places)
         found = within.copy()
         heights = self.layers.heights[rows, columns]
         near = np.abs(places[within, 2] + shift - heights) <= self.tolerance
         found[within] = near & (self.layers.seen[rows, columns] > 0)
         return found, (rows[found[within]], columns[found[within]])
-
-    def _cells(self, places: Float[ndarray, "points 3"]) -> tuple[ndarray, ndarray, ndarray]:
-        """Which points lie over the map; rows and columns of those."""
-        columns = np.floor((places[:, 0] - self.grid.left) / self.grid.resolution)
-        rows = np.floor((self.grid.top - places[:, 1]) / self.grid.resolution)
-        within = (rows >= 0) & (rows < self.grid.rows) & (columns >= 0) & (columns < self.grid.columns)
-        return within, rows[within].astype(int), columns[within].astype(int)
 
     def _check_codes(self, source: Path, header: laspy.LasHeader) -> None:
         too_large = [code for code in self.own.codes if isinstance(code, int) and code > MOST_LEGACY_CODE]
@@ -138,13 +131,13 @@ class CloudClassifier:
         points, if that is more than the tolerance."""
         every = max(1, reader.header.point_count // SAMPLE)  # clouds are often sorted, by place or by class
         places = move(np.concatenate([_places(some)[::every] for some in reader.chunk_iterator(CHUNK)]))
-        within, rows, columns = self._cells(places)
+        within, rows, columns = self.grid.cells_at(places)
         seen = self.layers.seen[rows, columns] > 0
         if not seen.any():
-            right, bottom = self.grid.positions(np.array([self.grid.rows]), np.array([self.grid.columns]))[0]
+            grid = self.grid
             raise UserError(
-                f"{source} has no point over the map ({self.grid.left:.0f} to {right:.0f} east, {bottom:.0f} to "
-                f"{self.grid.top:.0f} north). Is it of this place, and in the coordinate system that it says?"
+                f"{source} has no point over the map ({grid.left:.0f} to {grid.right:.0f} east, {grid.bottom:.0f} to "
+                f"{grid.top:.0f} north). Is it of this place, and in the coordinate system that it says?"
             )
         gaps = self.layers.heights[rows, columns][seen] - places[within, 2][seen]
         median = float(np.median(gaps))

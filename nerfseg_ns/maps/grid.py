@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float64
+from jaxtyping import Bool, Float, Float64, Int
 from nerfstudio.cameras.rays import RayBundle
+from rasterio.transform import Affine
 from torch import Tensor
 
 from nerfseg_ns.geo.map_frame import MapFrame
@@ -42,6 +44,37 @@ class Tile:
     def slices(self) -> tuple[slice, slice]:
         """Where it lies in an array of the whole map."""
         return slice(self.row, self.row + self.rows), slice(self.column, self.column + self.columns)
+
+
+def pixels_at(
+    places: Float[np.ndarray, "points 2"], left: float, top: float, side: float
+) -> Float64[np.ndarray, "points 2"]:
+    """Rows and columns of x and y in a raster; 0.5 is the middle of the first pixel.
+
+    Args:
+        places: x and y.
+        left: least x of the raster.
+        top: greatest y.
+        side: of a pixel.
+    """
+    return np.stack([top - places[:, 1], places[:, 0] - left], axis=-1) / side
+
+
+class Cells(NamedTuple):
+    """Pixels of a raster that places lie in."""
+
+    inside: Bool[np.ndarray, "points"]
+    """Which places lie in any; not those that are nowhere (NaN)."""
+    rows: Int[np.ndarray, "cells"]
+    """Of those."""
+    columns: Int[np.ndarray, "cells"]
+
+
+def cells_at(pixels: Float[np.ndarray, "points 2"], shape: tuple[int, int]) -> Cells:
+    """Pixels of a raster of some shape that rows and columns lie in."""
+    with np.errstate(invalid="ignore"):
+        inside = ((pixels >= 0) & (pixels < shape)).all(axis=-1)
+    return Cells(inside, *pixels[inside].astype(np.int64).T)
 
 
 @dataclass(frozen=True)
@@ -98,6 +131,29 @@ class MapGrid:
     ) -> Float64[np.ndarray, "points 2"]:
         """x and y of places in pixels; 0.5 is the middle of the first pixel."""
         return np.stack([self.left + columns * self.resolution, self.top - rows * self.resolution], axis=-1)
+
+    @property
+    def right(self) -> float:
+        """Greatest x."""
+        return self.left + self.columns * self.resolution
+
+    @property
+    def bottom(self) -> float:
+        """Least y."""
+        return self.top - self.rows * self.resolution
+
+    @property
+    def transform(self) -> Affine:
+        """From columns and rows to x and y, as GDAL's files say it."""
+        return Affine(self.resolution, 0, self.left, 0, -self.resolution, self.top)
+
+    def pixels_at(self, places: Float[np.ndarray, "points 2"]) -> Float64[np.ndarray, "points 2"]:
+        """Rows and columns of x and y, the inverse of `positions`."""
+        return pixels_at(places, self.left, self.top, self.resolution)
+
+    def cells_at(self, places: Float[np.ndarray, "points 2"]) -> Cells:
+        """Pixels that x and y lie in."""
+        return cells_at(self.pixels_at(places), (self.rows, self.columns))
 
     def lattice(self, tile: Tile, step: int) -> tuple[Float[Tensor, "rows"], Float[Tensor, "columns"]]:
         """Middles of every block of `step` pixels of a tile, both ways, in pixels of the map."""

@@ -19,7 +19,6 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from pyogrio.errors import DataSourceError
 from rasterio.features import shapes, sieve
-from rasterio.transform import Affine
 from rasterio.windows import Window
 from shapely.geometry import shape
 
@@ -68,9 +67,8 @@ def find_polygons(
         least_pixels: smaller ones are given to the neighbour that they have most in common with.
         place: folder for a raster that is not kept.
     """
-    transform = Affine(grid.resolution, 0, grid.left, 0, -grid.resolution, grid.top)
     cleaned = place / "cleaned.tif"
-    _write_cleaned(labels, grid, least_pixels, transform, cleaned)
+    _write_cleaned(labels, grid, least_pixels, cleaned)
     with rasterio.Env(GDAL_CACHEMAX=CACHE_MB), rasterio.open(cleaned) as file:
         outlines = shapes(rasterio.band(file, 1), connectivity=CONNECTIVITY)
         known = ((shape(outline), int(value)) for outline, value in outlines if value != IGNORE_INDEX)
@@ -80,12 +78,12 @@ def find_polygons(
             yield Polygons(geometries, classes, _mean_confidence(geometries, confidence, grid))
 
 
-def _write_cleaned(labels: DiskArray, grid: MapGrid, least_pixels: int, transform: Affine, path: Path) -> None:
+def _write_cleaned(labels: DiskArray, grid: MapGrid, least_pixels: int, path: Path) -> None:
     """A label map without specks as a GeoTIFF, which GDAL reads row by row. It must say where it is: `transform` of
     rasterio 1.4.4's `shapes` counts for arrays only."""
     profile = dict(
         driver="GTiff", width=grid.columns, height=grid.rows, count=1, dtype="uint8", compress="DEFLATE", tiled=True,
-        bigtiff="IF_SAFER", transform=transform,
+        bigtiff="IF_SAFER", transform=grid.transform,
     )  # fmt: skip
     with rasterio.open(path, "w", **profile) as file:
         margin = min(max(MARGIN, least_pixels), WINDOW)
@@ -157,8 +155,7 @@ def _upright_edges(geometries: ndarray, grid: MapGrid) -> _Edges:
     is_outer = np.diff(polygon, prepend=-1) > 0
     turns = np.where(shapely.is_ccw(rings) == is_outer, 1, -1)
     corners, ring = shapely.get_coordinates(rings, return_index=True)
-    columns = np.rint((corners[:, 0] - grid.left) / grid.resolution).astype(int)
-    rows = np.rint((grid.top - corners[:, 1]) / grid.resolution).astype(int)
+    rows, columns = np.rint(grid.pixels_at(corners)).astype(int).T
     edge = np.flatnonzero((ring[1:] == ring[:-1]) & (columns[1:] == columns[:-1]) & (rows[1:] != rows[:-1]))
     start, end = rows[edge], rows[edge + 1]
     sign = turns[ring[edge]] * np.where(end < start, 1, -1)  # upwards is towards smaller rows

@@ -12,7 +12,6 @@ import rasterio.shutil
 from numpy import ndarray
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
-from rasterio.transform import Affine
 from rasterio.windows import Window
 
 from nerfseg_ns.core.files import write_text, write_whole
@@ -38,7 +37,7 @@ class RasterWriter:
     def __init__(self, folder: Path, grid: MapGrid, tags: dict[str, str]) -> None:
         self.folder, self.grid, self.tags = folder, grid, tags
         self.crs = CRS.from_wkt(grid.frame.crs)
-        self.transform = Affine(grid.resolution, 0, grid.left, 0, -grid.resolution, grid.top)
+        self.transform = grid.transform
 
     def write(
         self,

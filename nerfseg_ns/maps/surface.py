@@ -30,9 +30,7 @@ class Surface:
 
     def at(self, places: Float[ndarray, "points 2"]) -> Float[Tensor, "points"]:
         """Heights at x and y, by interpolation; the border's beyond it."""
-        side = self.grid.resolution
-        columns = (torch.from_numpy(places[:, 0]) - self.grid.left) / side
-        rows = (self.grid.top - torch.from_numpy(places[:, 1])) / side
+        rows, columns = torch.from_numpy(self.grid.pixels_at(places)).unbind(dim=-1)
         size = torch.tensor(self.heights.shape[::-1])
         sample = torch.stack([columns, rows], dim=-1) / size * 2 - 1
         raster = self.heights[None, None]
@@ -64,11 +62,8 @@ class Surface:
             points: in map coordinates; those beyond the map, or without a place (NaN), are not.
             tolerance: how far they may be above or below it.
         """
-        side, heights = self.grid.resolution, self.heights.numpy()
-        with np.errstate(invalid="ignore"):
-            places = np.stack([self.grid.top - points[:, 1], points[:, 0] - self.grid.left], axis=-1) / side
-            inside = ((places >= 0) & (places < heights.shape)).all(axis=-1)
-        rows, columns = places[inside].astype(np.int64).T
+        heights = self.heights.numpy()
+        inside, rows, columns = self.grid.cells_at(points)
         near = np.zeros(len(rows), dtype=bool)
         for down, right in np.ndindex(3, 3):  # beside an edge, both of its heights are true
             row = (rows + down - 1).clip(0, heights.shape[0] - 1)

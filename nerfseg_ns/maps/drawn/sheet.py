@@ -14,7 +14,7 @@ from scipy.ndimage import maximum_filter, minimum_filter
 
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.maps.drawn.shapes import Shapes
-from nerfseg_ns.maps.grid import MapGrid
+from nerfseg_ns.maps.grid import MapGrid, cells_at, pixels_at
 
 FINER = 2
 """Cells per pixel of the photos, along each axis."""
@@ -54,11 +54,10 @@ class Sheet:
         Returns:
             None if all lie off the map.
         """
-        right, bottom = grid.left + grid.columns * grid.resolution, grid.top - grid.rows * grid.resolution
         drawn = shapely.total_bounds(shapes.areas)
         room = (margin + 1) * distance
-        low = np.maximum(drawn[:2] - room, [grid.left, bottom])
-        high = np.minimum(drawn[2:] + room, [right, grid.top])
+        low = np.maximum(drawn[:2] - room, [grid.left, grid.bottom])
+        high = np.minimum(drawn[2:] + room, [grid.right, grid.top])
         if (high <= low).any():
             return None
         side = max(distance / FINER, float((high - low).max()) / MOST_CELLS)
@@ -87,8 +86,7 @@ class Sheet:
 
     def lies_off(self, grid: MapGrid) -> Bool[ndarray, " shapes"]:
         """Which shapes lie off a map."""
-        right, bottom = grid.left + grid.columns * grid.resolution, grid.top - grid.rows * grid.resolution
-        return ~shapely.intersects(self.shapes.areas, shapely.box(grid.left, bottom, right, grid.top))
+        return ~shapely.intersects(self.shapes.areas, shapely.box(grid.left, grid.bottom, grid.right, grid.top))
 
     def has(self) -> Bool[ndarray, " shapes"]:
         """Which shapes are on top anywhere."""
@@ -96,10 +94,7 @@ class Sheet:
 
     def at(self, places: Float[ndarray, "points 2"]) -> UInt[ndarray, "points"]:
         """Numbers of the shapes on top at x and y; NOTHING off the sheet, or at no place (NaN)."""
-        with np.errstate(invalid="ignore"):
-            cells = np.stack([self.top - places[:, 1], places[:, 0] - self.left], axis=-1) / self.side
-            inside = ((cells >= 0) & (cells < self.on_top.shape)).all(axis=-1)
-        rows, columns = cells[inside].astype(np.int64).T
+        inside, rows, columns = cells_at(pixels_at(places, self.left, self.top, self.side), self.on_top.shape)
         found = np.zeros(len(places), dtype=self.on_top.dtype)
         found[inside] = self.on_top[rows, columns]
         return found
