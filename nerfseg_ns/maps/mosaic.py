@@ -6,7 +6,6 @@ photos' exposures are brought together first.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +18,9 @@ from torch import Tensor
 from nerfseg_ns.console.progress import progress_bar
 from nerfseg_ns.core.projection import Projector
 from nerfseg_ns.data.dataset import LabelledDataset
+from nerfseg_ns.maps.exposure import PlaceColors, find_gains
 from nerfseg_ns.maps.grid import MapGrid, Tile
+from nerfseg_ns.maps.sampled_photos import SampledPhotos
 from nerfseg_ns.maps.surface import Surface
 
 STEP = 4
@@ -33,13 +34,8 @@ COUNT_STEP = 4
 SHARPNESS = 8.0
 """Power that weights are taken to before they are normalised: few places mix photos."""
 LEAST_WEIGHT = 0.02
-KEPT_BYTES = 600 * 2**20
-"""Of decoded photos."""
 GAIN_PLACES = 20_000
-GAIN_ROUNDS = 30
-MOST_GAIN = 0.7
-"""Logarithm of how far a photo's exposure is corrected at the most: a factor of two."""
-DARK = 0.02
+"""Of the map, at which exposures are compared."""
 
 
 @dataclass
@@ -87,9 +83,8 @@ class PhotoMosaic:
         self.step = max(STEP, round(surface.grid.resolution / grid.resolution))
         self.projector = Projector(dataset.cameras)
         self.cameras = self.grid.frame.from_scene(self.projector.origins.numpy())
-        self._kept: OrderedDict[int, UInt8[ndarray, "height width 3"]] = OrderedDict()
-        self._kept_bytes = 0
-        self.gains = self._find_gains()
+        self.photos = SampledPhotos(dataset)
+        self.gains = find_gains(self._shared_colors(), GAIN_PLACES)
 
     def make(self, tile: Tile, heights: Float[Tensor, "rows columns"]) -> Mosaic:
         """Colors of a tile.
@@ -108,7 +103,7 @@ class PhotoMosaic:
             projected = self.projector.project(view, points[chosen])
             chosen, pixels = chosen[projected.inside], projected.pixels[projected.inside]
             part = weight[chosen, None]
-            colors[chosen] += part * self._sample(view, pixels) * self.gains[view].exp()
+            colors[chosen] += part * self.photos.sample(view, pixels) * self.gains[view].exp()
             total[chosen] += part
         colors = (colors / total.clamp(min=1e-6)).clamp(0.0, 1.0).view(tile.rows, tile.columns, 3)
         seen = F.interpolate(counts[None, None], size=(tile.rows, tile.columns), mode="nearest")[0, 0]
@@ -205,63 +200,20 @@ class PhotoMosaic:
         weight[index] = border.clamp(min=0.01) * upright**2 * nearness.clamp(max=1.5)
         return weight
 
-    def _sample(self, view: int, pixels: Float[Tensor, "points 2"]) -> Float[Tensor, "points 3"]:
-        """A photo's colors at places in pixels, by bilinear interpolation."""
-        photo = torch.from_numpy(self._photo(view))
-        height, width = photo.shape[:2]
-        x, y = pixels[:, 0] - 0.5, pixels[:, 1] - 0.5
-        left, top = x.floor().long().clamp(0, max(0, width - 2)), y.floor().long().clamp(0, max(0, height - 2))
-        across, down = (x - left).clamp(0, 1)[:, None], (y - top).clamp(0, 1)[:, None]
-        right, bottom = (left + 1).clamp(max=width - 1), (top + 1).clamp(max=height - 1)
-        above = torch.lerp(photo[top, left].float(), photo[top, right].float(), across)
-        below = torch.lerp(photo[bottom, left].float(), photo[bottom, right].float(), across)
-        return torch.lerp(above, below, down) / 255
-
-    def _photo(self, view: int) -> UInt8[ndarray, "height width 3"]:
-        """A decoded photo; those that were asked for last are kept."""
-        if view in self._kept:
-            self._kept.move_to_end(view)
-            return self._kept[view]
-        photo = np.ascontiguousarray(self.dataset.get_numpy_image(view)[..., :3])
-        self._kept[view] = photo
-        self._kept_bytes += photo.nbytes
-        while self._kept_bytes > KEPT_BYTES and len(self._kept) > 1:
-            self._kept_bytes -= self._kept.popitem(last=False)[1].nbytes
-        return photo
-
-    def _find_gains(self) -> Float[Tensor, "views 3"]:
-        """Logarithms of factors, channel by channel, that bring the photos' exposures together: they make what several
-        photos see as alike as they can, and change the whole as little as they can."""
-        cells, colors = self._shared_places()
-        gains = torch.zeros(len(self.projector), 3)
-        for _ in range(GAIN_ROUNDS):
-            sums, counts = torch.zeros(GAIN_PLACES, 3), torch.zeros(GAIN_PLACES, 1)
-            for view, (index, logs) in enumerate(zip(cells, colors)):
-                sums[index] += logs + gains[view]
-                counts[index] += 1
-            means = sums / counts.clamp(min=1)
-            for view, (index, logs) in enumerate(zip(cells, colors)):
-                several = counts[index, 0] > 1
-                if several.any():
-                    gains[view] = (means[index] - logs)[several].median(dim=0).values
-            gains -= gains.mean(dim=0)
-        return gains.clamp(-MOST_GAIN, MOST_GAIN)
-
-    def _shared_places(self) -> tuple[list[Int[Tensor, "places"]], list[Float[Tensor, "places 3"]]]:
-        """Random places of the map that each photo sees, and the logarithms of their colors there."""
+    def _shared_colors(self) -> list[PlaceColors]:
+        """What each photo shows of random places of the map that it sees."""
         random = np.random.default_rng(0)
         rows = random.uniform(0, self.grid.rows, GAIN_PLACES)
         columns = random.uniform(0, self.grid.columns, GAIN_PLACES)
         places = self._places_at(self.grid.positions(rows, columns))
-        cells, colors = [], []
+        shown = []
         with progress_bar("Comparing the photos' exposures", len(self.projector)) as tell:
             for view in range(len(self.projector)):
                 index = (self._weigh_photo(view, places, hide=True) > 0).nonzero()[:, 0]
-                cells.append(index)
                 pixels = self.projector.project(view, places.in_scene[index]).pixels
-                colors.append((self._sample(view, pixels) + DARK).log())
+                shown.append(PlaceColors(index, self.photos.sample(view, pixels)))
                 tell(view + 1)
-        return cells, colors
+        return shown
 
 
 def _every(shape: tuple[int, int], step: int) -> Int[ndarray, "places"]:

@@ -32,7 +32,7 @@ NEIGHBOURS = 5
 """Photos that each is matched with."""
 MOST_VIEWS = 240
 """Photos that are matched; an even choice of more."""
-LEVEL_PIXELS, LEAST_LEVELS, MOST_LEVELS = 0.6, 32, 96
+LEVEL_PIXELS, LEAST_LEVELS, MOST_LEVELS = 1.0, 32, 96
 """How far the pixels of a neighbour move from one height to the next, and bounds of the number of heights."""
 TOLERANCE = 0.02
 """Heights of two photos agree that differ by less, as a share of the cameras' height."""
