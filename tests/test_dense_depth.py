@@ -1,7 +1,7 @@
 """Dense matching: costs, smoothing and checks against slow, obvious ones; whole scenes against their true surfaces."""
 
 import itertools
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import cv2
@@ -366,3 +366,13 @@ def test_what_was_kept_is_not_believed_where_it_does_not_fit(town, matched, tmp_
     else:
         np.savez(path, distances=np.zeros(3))
     assert KnownSurface.load(path, cameras) is None
+
+
+def test_what_a_mask_hides_is_not_matched(town, tmp_path):
+    _, dataset = town
+    hidden = np.full((96, 96), 255, np.uint8)
+    hidden[:, :40] = 0
+    Image.fromarray(hidden).save(tmp_path / "mask.png")
+    outputs = replace(dataset._dataparser_outputs, mask_filenames=[tmp_path / "mask.png"] * len(dataset))
+    view = load_view(LabelledDataset(outputs), Projector(dataset.cameras), 2, 96)
+    assert not view.valid[:, :38].any() and view.valid[2:-2, 43:-2].all()

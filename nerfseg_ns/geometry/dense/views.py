@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
+from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.data.utils.data_utils import get_image_mask_tensor_from_path
 
@@ -61,30 +62,33 @@ def load_view(dataset: InputDataset, projector: Projector, view: int, side: int)
         view: index of the photo.
         side: pixels of the longer side, at most.
     """
+    empty = _empty_view(dataset.cameras, view, side)
+    height, width = empty.grey.shape
     photo = np.ascontiguousarray(dataset.get_numpy_image(view)[..., :3])
-    shown = np.full(photo.shape[:2], 255, np.uint8)
+    found = projector.project(view, torch.from_numpy(empty.origin + empty.directions().reshape(-1, 3)))
+    full = np.array([float(dataset.cameras.width[view]), float(dataset.cameras.height[view])])
+    lookup = found.pixels.numpy().reshape(height, width, 2) * [width, height] / full - 0.5
+
+    def straight(image: UInt8[np.ndarray, "rows columns"]) -> UInt8[np.ndarray, "height width"]:
+        small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        return cv2.remap(small, lookup.astype(np.float32), None, cv2.INTER_LINEAR)
+
+    grey = straight(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)).astype(np.float32)
+    valid = found.inside.numpy().reshape(height, width)
     masks = dataset._dataparser_outputs.mask_filenames
     if masks is not None:
-        shown *= get_image_mask_tensor_from_path(masks[view])[..., 0].numpy().astype(np.uint8)
-    full = photo.shape[1], photo.shape[0]
+        shown = get_image_mask_tensor_from_path(masks[view])[..., 0].numpy().astype(np.uint8)
+        valid &= straight(shown * 255) == 255
+    return replace(empty, grey=grey, valid=valid)
+
+
+def _empty_view(cameras: Cameras, view: int, side: int) -> PinholeView:
+    """The ideal camera, before it sees anything."""
+    full = float(cameras.width[view]), float(cameras.height[view])
     scale = min(1.0, side / max(full))
     width, height = (max(16, round(length * scale)) for length in full)
-    focal = float(dataset.cameras.fx[view]) * width / float(dataset.cameras.width[view])
+    focal = float(cameras.fx[view]) * width / full[0]
     matrix = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
-    pose = dataset.cameras.camera_to_worlds[view].cpu().double().numpy()
-    empty = np.zeros((height, width))
-    pinhole = PinholeView(empty, empty > 0, matrix, pose[:, :3] @ OPENCV_AXES, pose[:, 3])
-
-    points = pinhole.origin + pinhole.directions().reshape(-1, 3)
-    found = projector.project(view, torch.from_numpy(points))
-    pixels = found.pixels.numpy().reshape(height, width, 2)
-    lookup = (
-        pixels * [width, height] / [float(dataset.cameras.width[view]), float(dataset.cameras.height[view])]
-    ) - 0.5
-    small = (
-        cv2.remap(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), lookup.astype(np.float32), None, 1)
-        for image in (cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), shown)
-    )
-    pinhole.grey, hidden = next(small).astype(np.float32), next(small) < 255
-    pinhole.valid = found.inside.numpy().reshape(height, width) & ~hidden
-    return pinhole
+    pose = cameras.camera_to_worlds[view].cpu().double().numpy()
+    nothing = np.zeros((height, width), np.float32)
+    return PinholeView(nothing, nothing > 0, matrix, pose[:, :3] @ OPENCV_AXES, pose[:, 3])
