@@ -114,7 +114,7 @@ def map_scene(config: Annotated[MapConfig, tyro.conf.arg(name="")]) -> None:
     """Write the map of a trained run's scene: labels, orthophoto and surface as GeoTIFFs, polygons and areas.
 
     Leaves one folder: labels.tif, confidence.tif, ortho.tif (the photos' own pixels), dsm.tif, seen.tif (by how many
-    photos), classes.gpkg and areas.csv. Needs rasterio and pyogrio: pip install 'nerfseg[maps]'.
+    photos), classes.gpkg, areas.csv, cloud.laz and cloud.ply. Needs more packages: pip install 'nerfseg[maps]'.
 
     Args:
         config: Of which run, and how.
@@ -135,8 +135,8 @@ def labels_from_map(
     """Carry labels drawn on a map into the photos: polygons, lines and points of a GeoPackage, GeoJSON or Shapefile.
 
     Draw them in QGIS or the like on ortho.tif of nerfseg map, or on any orthophoto. Each pixel of a training photo gets
-    the class of the place that it shows; walls, which have no place on a map, stay unlabelled. Needs rasterio and
-    pyogrio: pip install 'nerfseg[maps]'.
+    the class of the place that it shows; walls, which have no place on a map, stay unlabelled. Needs more packages:
+    pip install 'nerfseg[maps]'.
 
     Args:
         config: What was drawn, and how it becomes labels.

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Literal, Optional, Type
+from typing import Any, Dict, List, Literal, Optional, Sequence, Type
 
 from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
@@ -97,14 +97,14 @@ class NerfSegPipeline(VanillaPipeline):
             self._model, self._averaged = data_parallel(self.model), self.model.stage
             self.datamanager.train_pixel_sampler.is_shared = self.datamanager.train_image_dataloader.holds_all
 
-    def fit_to_scene(self, folder: Optional[Path] = None) -> None:
+    def fit_to_scene(self, folders: Sequence[Path] = ()) -> None:
         """Before the first step of stage 1, shows the geometry the photos; afterwards does nothing.
 
         Args:
-            folder: of the run; what took long to find is kept there. None keeps nothing.
+            folders: of the run, where what took long to find is kept, and others where it may be from before.
         """
         if not self._fitted and self.model.stage is Stage.IMPLICIT:
-            self.model.geometry.fit_to_scene(self.datamanager.train_dataset, folder)
+            self.model.geometry.fit_to_scene(self.datamanager.train_dataset, folders)
             self._fitted = True
 
     def ready_labels(self) -> None:

@@ -24,6 +24,7 @@ from nerfseg_ns.geometry.dense.slab import Slab
 from nerfseg_ns.geometry.dense.sweep import NOISE, WINDOWS, match_costs
 from nerfseg_ns.geometry.dense.views import PinholeView, load_view
 from nerfseg_ns.geometry.depth_rays import find_depth_rays
+from nerfseg_ns.geometry.grid import GridGeometryConfig
 from nerfseg_ns.geometry.scene_frame import with_known_points
 from nerfseg_ns.labels.classes import ClassTable
 from nerfseg_ns.town.config import TownConfig
@@ -234,7 +235,7 @@ def test_distances_in_a_town_are_right_where_photos_agree(town, matched):
     found = matched
     trusted, doubted, shares = [], [], []
     for view, dense in found.items():
-        error = errors_of(folder, dataset, view, np.linalg.norm(dense.places - dense.view.origin, axis=-1))
+        error = errors_of(folder, dataset, view, np.linalg.norm(dense.places() - dense.view.origin, axis=-1))
         trusted.append(error[dense.trusted])
         doubted.append(error[~dense.trusted])
         shares.append(dense.trusted.mean())
@@ -301,14 +302,14 @@ def test_views_are_without_distortion(tmp_path):
 def test_neighbours_see_the_same_ground_at_a_good_angle(town):
     _, dataset = town
     slab = slab_of(dataset)
-    near = find_neighbours(dataset.cameras, Projector(dataset.cameras), slab, 4)
+    near = find_neighbours(dataset.cameras, Projector(dataset.cameras), slab, np.arange(16), 4)
     origins = dataset.cameras.camera_to_worlds[:, :, 3].double().numpy()
-    for view, others in enumerate(near):
+    for view, others in near.items():
         assert view not in others and len(set(others.tolist())) == len(others) <= 4
         if len(others):
             best = np.linalg.norm(origins[others] - origins[view], axis=1)
             assert best.max() < np.linalg.norm(origins - origins[view], axis=1).max()
-    assert sum(len(others) > 0 for others in near) == 16
+    assert sum(len(others) > 0 for others in near.values()) == 16
 
 
 @pytest.mark.skipif(not BRIGHTON.is_dir(), reason="the real flight is not here")
@@ -339,16 +340,17 @@ def test_trees_of_a_real_flight_stand():
 def test_what_was_found_is_kept_with_the_run_and_shown(town, tmp_path, monkeypatch):
     _, dataset = town
     points = with_known_points(dataset, find_depth_rays(dataset).points)
-    first = find_surface(dataset, points, tmp_path)
+    before = tmp_path / "before"
+    first = find_surface(dataset, points, [before])
     monkeypatch.setattr("nerfseg_ns.geometry.dense.known_surface.find_dense_depth", None)  # not a second time
-    second = find_surface(dataset, points, tmp_path)
+    second = find_surface(dataset, points, [tmp_path / "resumed", before])
     for item in fields(KnownSurface):
         assert torch.equal(getattr(first, item.name), getattr(second, item.name)), item.name
-    sheet = np.asarray(Image.open(tmp_path / "surface.jpg"))
+    sheet = np.asarray(Image.open(before / "surface.jpg"))
     assert sheet.shape == (3 * 96, 4 * 96, 3)
     colorful = np.ptp(sheet.astype(int), axis=2) > 60
     assert colorful[:, 96:192].mean() > 0.3 and colorful[:, :96].mean() < 0.02  # heights; grey photos
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["surface.jpg", "surface.npz"]
+    assert sorted(path.name for path in before.iterdir()) == ["surface.jpg", "surface.npz"]
 
 
 @pytest.mark.parametrize("fault", ["cut off", "other photos", "something else"])
@@ -376,3 +378,58 @@ def test_what_a_mask_hides_is_not_matched(town, tmp_path):
     outputs = replace(dataset._dataparser_outputs, mask_filenames=[tmp_path / "mask.png"] * len(dataset))
     view = load_view(LabelledDataset(outputs), Projector(dataset.cameras), 2, 96)
     assert not view.valid[:, :38].any() and view.valid[2:-2, 43:-2].all()
+
+
+def test_what_a_neighbour_does_not_show_has_no_say(flight):
+    """A neighbour of which half is hidden: costs are those of the others there."""
+    views, _, slab = flight
+    half = np.indices(views[1].grey.shape)[1] < 40
+    hidden = replace(views[1], valid=~half, grey=np.where(half, 0, views[1].grey).astype(np.float32))
+    heights = np.array([0.0])
+    with_it, without = (match_costs(views[0], [*others, views[2]], slab, heights)[0] for others in ([hidden], []))
+    pixels, _ = hidden.project(places_at(views[0], np.zeros(views[0].grey.shape), slab))
+    behind = (pixels[..., 0] > 3) & (pixels[..., 0] < 36)  # in the hidden half
+    assert behind.sum() > 300 and np.array_equal(with_it[behind], without[behind])
+    assert not np.array_equal(with_it, without)
+
+
+def test_of_a_great_many_photos_groups_are_matched(town, monkeypatch):
+    _, dataset = town
+    monkeypatch.setattr("nerfseg_ns.geometry.dense.dense_depth.MOST_VIEWS", 12)
+    monkeypatch.setattr("nerfseg_ns.geometry.dense.dense_depth.GROUP", 4)
+    monkeypatch.setattr("nerfseg_ns.geometry.depth_rays.MANY_VIEWS", 12)
+    found = find_dense_depth(dataset, slab_of(dataset))
+    assert 5 <= len(found) <= 12
+    assert np.mean([dense.trusted.mean() for dense in found.values()]) > 0.3
+
+
+def test_stage_1_is_held_to_the_surface_less_and_less(town, matched, monkeypatch):
+    _, dataset = town
+    monkeypatch.setattr("nerfseg_ns.geometry.dense.known_surface.find_dense_depth", lambda *_: matched)
+    torch.manual_seed(0)
+    sizes = dict(resolutions=(16, 32), components=4, width=16, proposal_resolution=(16, 8))
+    config = GridGeometryConfig(**sizes, surface_weight=0.5, surface_steps=100, surface_rest=0.2)
+    geometry = config.setup()
+    geometry.fit_to_scene(dataset)
+    rays = dataset.cameras.generate_rays(torch.zeros(64, 1, dtype=torch.long), coords=torch.rand(64, 2) * 96)
+    levels = geometry.train()(rays)
+    losses = [geometry.get_losses(levels, torch.rand(64, 3), step)["surface_loss"].item() for step in (0, 50, 100, 900)]
+    assert losses == pytest.approx([losses[0] * share for share in (1, 0.6, 0.2, 0.2)]) and losses[0] > 0
+    known = geometry.surface.look_up(rays)[:, 0] > 0
+    optimizer = torch.optim.Adam(geometry.parameters(), lr=0.03)
+    for _ in range(100):
+        levels = geometry(rays)
+        losses = geometry.get_losses(levels, torch.rand(64, 3), 0)
+        optimizer.zero_grad()
+        (losses["surface_loss"] + losses["interlevel_loss"]).backward()  # the samples follow the field
+        optimizer.step()
+    depth = levels[0].depth[:, 0].detach()
+    gap = (depth - geometry.surface.look_up(rays)[:, 0]).abs()[known] / geometry.surface.camera_height
+    assert gap.median() < 0.05
+    with torch.no_grad():
+        assert "surface_loss" not in geometry.get_losses(geometry.eval()(rays), torch.rand(64, 3), 0)
+    without = GridGeometryConfig(**sizes, surface_weight=0).setup()
+    without.fit_to_scene(dataset)
+    assert without.surface is None and "surface_loss" not in without.get_losses(
+        without.train()(rays), torch.rand(64, 3), 0
+    )

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+import sqlite3
+import struct
+import subprocess
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +18,7 @@ import pytest
 import rasterio
 import shapely
 import torch
+import trimesh
 from helpers.maps import georeference, grid_of
 from nerfstudio.cameras.cameras import Cameras, CameraType
 from PIL import Image
@@ -240,6 +246,30 @@ def test_each_place_is_of_the_photo_that_sees_it_best(fast_run, fast_pipeline, t
 
 
 @pytest.mark.slow
+def read_with_other_programs(folder: Path) -> None:
+    """The files' own formats, read by what did not write them: SQLite, Pillow, LAS's header field by field, PDAL."""
+    with closing(sqlite3.connect(folder / "classes.gpkg")) as package:
+        ((table, code),) = package.execute("select table_name, srs_id from gpkg_contents")
+        assert (table, code) == ("classes", 32632)
+        rows = package.execute("select class, class_index, area, confidence from classes").fetchall()
+    with (folder / "areas.csv").open() as file:
+        areas = {row["class"]: float(row["area_m2"]) for row in csv.DictReader(file)}
+    assert len(rows) > 1 and {row[0] for row in rows} <= areas.keys()
+    assert sum(row[2] for row in rows) == pytest.approx(sum(areas.values()), rel=1e-3)
+    for name in ("labels", "confidence", "ortho", "dsm", "seen"):
+        with Image.open(folder / f"{name}.tif") as picture, rasterio.open(folder / f"{name}.tif") as file:
+            values = file.read().transpose(1, 2, 0)
+            assert np.array_equal(np.asarray(picture), values[..., 0] if file.count == 1 else values)
+    with (folder / "cloud.laz").open("rb") as file:
+        header = file.read(375)
+    assert header[:4] == b"LASF" and tuple(header[24:26]) == (1, 4) and header[104] == 128 + 7  # 128: compressed
+    count = struct.unpack_from("<Q", header, 247)[0]
+    assert count == len(trimesh.load(folder / "cloud.ply").vertices) > 100
+    if shutil.which("pdal"):
+        facts = json.loads(subprocess.check_output(["pdal", "info", "--summary", folder / "cloud.laz"]))
+        assert facts["summary"]["num_points"] == count and "32632" in facts["summary"]["srs"]["wkt"]
+
+
 def test_the_map_of_a_scene_on_the_earth(make_trainer, step_trainer, tmp_path):
     place = dict(latitude=47.05, longitude=8.3, altitude=440.0)
     options = dict(image_size=48, train_views=16, validation_views=3, test_views=4, labelled_views=4)
@@ -254,6 +284,7 @@ def test_the_map_of_a_scene_on_the_earth(make_trainer, step_trainer, tmp_path):
         assert file.crs.to_epsg() == 32632 and file.transform.a == 2.0
         west, south, east, north = rasterio.warp.transform_bounds(file.crs, "EPSG:4326", *file.bounds)
         assert west < 8.3 < east and south < 47.05 < north and file.width * 2 < 1500
+    read_with_other_programs(tmp_path / "map")
     heights = read(tmp_path / "map" / "dsm.tif")
     assert abs(np.median(heights[heights > -9999]) - 440) < 25
     with rasterio.open(tmp_path / "map" / "dsm.tif") as file:

@@ -74,6 +74,7 @@ def check_refused(fast_run: Path, place: Path, change: dict, message: str) -> No
         ({"output_dir": "mine.txt"}, "mine.txt is a file"),
         ({"output_dir": "mine.txt/map"}, "Cannot write .*mine.txt/map.*another --output-dir"),
         ({"cloud": "none.laz"}, "There is no file .*none.laz"),
+        ({"cloud": "no.laz"}, "Cannot read the cloud .*no.laz"),
         ({"las_classes": "none.json"}, "Cannot read the codes of classes in .*none.json"),
         ({"las_classes": "broken.json"}, "Cannot read the codes of classes in .*broken.json"),
         ({"las_classes": "list.json"}, "holds no codes of classes"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from nerfseg_ns.compare.report import Report
 from nerfseg_ns.compare.scenes import enter_scenes
 from nerfseg_ns.compare.schedule import Schedule, unfinished
 from nerfseg_ns.core.device import device_type
+from nerfseg_ns.core.processes import usable_cores
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.measurement.units import counted
 
@@ -80,7 +80,7 @@ def share_cores(wanted: int, jobs: int) -> Tuple[int, int]:
         wanted: processes; 0 for one a core, or a single one where there is a GPU.
         jobs: that wait.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     processes = wanted or (1 if device_type() == "cuda" else cores)
     processes = max(1, min(processes, jobs))
     return processes, max(1, cores // processes)

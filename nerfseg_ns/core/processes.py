@@ -1,5 +1,7 @@
 """Several processes that train together: what each of them gets, and what all of them share."""
 
+import os
+
 import torch
 from jaxtyping import Shaped
 from nerfstudio.utils import comms
@@ -21,6 +23,11 @@ def shard(items: Shaped[Tensor, "items *rest"]) -> Shaped[Tensor, "share *rest"]
     """
     rank, world_size = comms.get_rank(), comms.get_world_size()
     return items if len(items) < world_size else items[rank::world_size].contiguous()
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def shared_seed() -> int:

@@ -7,7 +7,7 @@ Letters used in the shapes: ``rays`` the rays of a batch, ``samples`` the sample
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, Dict, List, Optional, Tuple, Type, Union
+from typing import Any, ClassVar, Dict, List, Sequence, Tuple, Type, Union
 
 import torch
 from jaxtyping import Bool, Float
@@ -96,12 +96,12 @@ class Geometry(nn.Module, ABC):
     ) -> Dict[str, Float[Tensor, ""]]:
         """Losses of stage 1 against the observed colors."""
 
-    def fit_to_scene(self, dataset: InputDataset, folder: Optional[Path] = None) -> None:
+    def fit_to_scene(self, dataset: InputDataset, folders: Sequence[Path] = ()) -> None:
         """Takes over what has to be known of the scene before the first step; nothing by default.
 
         Args:
             dataset: posed photos.
-            folder: of the run; what took long to find is kept there. None keeps nothing.
+            folders: of the run, where what took long to find is kept, and others where it may be from before.
         """
 
     def update_to_step(self, step: int) -> None:

@@ -71,16 +71,18 @@ def find_depth_rays(dataset: InputDataset) -> DepthRays:
     return DepthRays(rays[:, :3], rays[:, 3:6], rays[:, 6:])
 
 
-def choose_views(cameras: Cameras) -> Int[np.ndarray, "views"]:
+def choose_views(cameras: Cameras, most: int = MAX_VIEWS, group: int = GROUP) -> Int[np.ndarray, "views"]:
     """The photos to read: all, or an even choice of them, or of a great many a choice with the next ones beside each.
 
     Args:
         cameras: of all photos, in the order in which they were taken.
+        most: photos to read.
+        group: photos next to each other, of a great many.
     """
-    if len(cameras) <= MANY_VIEWS:
-        return np.array(evenly_spaced_indices(len(cameras), MAX_VIEWS, with_ends=True))
-    centres = torch.tensor(evenly_spaced_indices(len(cameras), MAX_VIEWS // GROUP, with_ends=True))
-    beside = _distances(cameras, centres).topk(GROUP - 1, largest=False).indices.flatten()
+    if len(cameras) <= max(MANY_VIEWS, most):
+        return np.array(evenly_spaced_indices(len(cameras), most, with_ends=True))
+    centres = torch.tensor(evenly_spaced_indices(len(cameras), most // group, with_ends=True))
+    beside = _distances(cameras, centres).topk(group - 1, largest=False).indices.flatten()
     return torch.cat([centres, beside]).unique().numpy()
 
 

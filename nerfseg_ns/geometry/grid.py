@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Dict, List, Literal, Optional, Tuple, Type
+from typing import Dict, List, Literal, Optional, Sequence, Tuple, Type
 
 import torch
 from jaxtyping import Bool, Float
@@ -144,12 +144,12 @@ class GridGeometry(Geometry):
         self.surface: Optional[KnownSurface] = None
         self.levels = (LevelLayout((config.width,)),)
 
-    def fit_to_scene(self, dataset: InputDataset, folder: Optional[Path] = None) -> None:
+    def fit_to_scene(self, dataset: InputDataset, folders: Sequence[Path] = ()) -> None:
         """Finds points of the scene in its photos, and lays the frame around them unless a checkpoint brought one."""
         self.depth_rays = find_depth_rays(dataset)
         points = with_known_points(dataset, self.depth_rays.points)
         if self.config.surface_weight > 0 and len(points) >= MIN_POINTS:
-            self.surface = find_surface(dataset, points, folder)
+            self.surface = find_surface(dataset, points, folders)
         if not self.frame.fitted:
             found = [points] if self.surface is None else [points, self.surface.points]
             self.frame.fit_to_dataset(dataset, torch.cat(found))
@@ -219,7 +219,8 @@ class GridGeometry(Geometry):
             hit = ends[:, 0] > 0
             tolerance = self.config.surface_tolerance * self.surface.camera_height
             loss = depth_supervision_loss(rays.segment.weights[hit], rays.samples[hit], ends[hit], tolerance)
-            share = max(self.config.surface_rest, 1 - step / max(1, self.config.surface_steps))
+            done = min(1.0, step / max(1, self.config.surface_steps))
+            share = 1 - done * (1 - self.config.surface_rest)
             losses["surface_loss"] = self.config.surface_weight * share * loss
         return losses
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from nerfseg_ns.errors import UserError
 from nerfseg_ns.geo.grids import rough_way_remark
 from nerfseg_ns.maps.cloud import CloudWriter, classify
 from nerfseg_ns.maps.grid import MapGrid
+from nerfseg_ns.maps.las_classes import Code
 from nerfseg_ns.maps.layers import Layers
 
 CHUNK = 1_000_000
@@ -38,6 +40,36 @@ class Counts:
     classified: int
     shift: float
     """Height that was added to the cloud's to compare it with the map."""
+
+
+@contextmanager
+def _reading(source: Path) -> Iterator[None]:
+    """Within it, all that laspy cannot read is one clear error."""
+    try:
+        yield
+    except (laspy.LaspyException, RuntimeError, OSError) as error:  # lazrs's of a file that is cut off is the second
+        raise UserError(f"Cannot read the cloud {source}: {error}") from error
+
+
+def check_cloud(source: Path, codes: Sequence[Code]) -> None:
+    """Whether a cloud can be given classes, by its header: before a map is made.
+
+    Args:
+        source: LAS or LAZ.
+        codes: of the classes.
+
+    Raises:
+        UserError: it cannot be read, or cannot hold the codes.
+    """
+    with _reading(source), laspy.open(source) as reader:
+        header = reader.header
+    too_large = [code for code in codes if isinstance(code, int) and code > MOST_LEGACY_CODE]
+    if header.point_format.id in LEGACY_FORMATS and too_large:
+        raise UserError(
+            f"{source} is of point format {header.point_format.id} (LAS {header.version}), which holds classes of "
+            f"0 to {MOST_LEGACY_CODE}; this run's codes go up to {max(too_large)}. Give smaller ones with "
+            "--las-classes, or convert the cloud to LAS 1.4 with point format 6 or 7."
+        )
 
 
 class CloudClassifier:
@@ -64,17 +96,10 @@ class CloudClassifier:
         Raises:
             UserError: it cannot be read, lies elsewhere, or cannot hold the codes.
         """
-        try:
-            with laspy.open(source) as reader:
-                self._check_codes(source, reader.header)
-                move = self._mover(source, reader.header)
-                counts = Counts(0, 0, self._find_shift(source, reader, move))
-        except (
-            laspy.LaspyException,
-            RuntimeError,
-            OSError,
-        ) as error:  # lazrs's of a file that is cut off is the second
-            raise UserError(f"Cannot read the cloud {source}: {error}") from error
+        check_cloud(source, self.own.codes)
+        with _reading(source), laspy.open(source) as reader:
+            move = self._mover(source, reader.header)
+            counts = Counts(0, 0, self._find_shift(source, reader, move))
         write_whole(output, lambda beside: self._copy(source, beside, move, counts))
         return counts
 
@@ -102,15 +127,6 @@ class CloudClassifier:
         near = np.abs(places[within, 2] + shift - heights) <= self.tolerance
         found[within] = near & (self.layers.seen[rows, columns] > 0)
         return found, (rows[found[within]], columns[found[within]])
-
-    def _check_codes(self, source: Path, header: laspy.LasHeader) -> None:
-        too_large = [code for code in self.own.codes if isinstance(code, int) and code > MOST_LEGACY_CODE]
-        if header.point_format.id in LEGACY_FORMATS and too_large:
-            raise UserError(
-                f"{source} is of point format {header.point_format.id} (LAS {header.version}), which holds classes of "
-                f"0 to {MOST_LEGACY_CODE}; this run's codes go up to {max(too_large)}. Give smaller ones with "
-                "--las-classes, or convert the cloud to LAS 1.4 with point format 6 or 7."
-            )
 
     def _mover(self, source: Path, header: laspy.LasHeader) -> Mover:
         """What takes the cloud's coordinates to the map's."""

@@ -47,12 +47,12 @@ class Tile:
 
 
 def pixels_at(
-    places: Float[np.ndarray, "points 2"], left: float, top: float, side: float
+    places: Float[np.ndarray, "points xyz"], left: float, top: float, side: float
 ) -> Float64[np.ndarray, "points 2"]:
     """Rows and columns of x and y in a raster; 0.5 is the middle of the first pixel.
 
     Args:
-        places: x and y.
+        places: x and y, and what else.
         left: least x of the raster.
         top: greatest y.
         side: of a pixel.
@@ -147,11 +147,11 @@ class MapGrid:
         """From columns and rows to x and y, as GDAL's files say it."""
         return Affine(self.resolution, 0, self.left, 0, -self.resolution, self.top)
 
-    def pixels_at(self, places: Float[np.ndarray, "points 2"]) -> Float64[np.ndarray, "points 2"]:
+    def pixels_at(self, places: Float[np.ndarray, "points xyz"]) -> Float64[np.ndarray, "points 2"]:
         """Rows and columns of x and y, the inverse of `positions`."""
         return pixels_at(places, self.left, self.top, self.resolution)
 
-    def cells_at(self, places: Float[np.ndarray, "points 2"]) -> Cells:
+    def cells_at(self, places: Float[np.ndarray, "points xyz"]) -> Cells:
         """Pixels that x and y lie in."""
         return cells_at(self.pixels_at(places), (self.rows, self.columns))
 

@@ -20,7 +20,7 @@ from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.maps.areas import AreaCounter
 from nerfseg_ns.maps.cloud import CloudWriter
 from nerfseg_ns.maps.config import MapConfig
-from nerfseg_ns.maps.existing_cloud import CloudClassifier
+from nerfseg_ns.maps.existing_cloud import CloudClassifier, check_cloud
 from nerfseg_ns.maps.extent import Extent, field_grid, find_extent, two_digits
 from nerfseg_ns.maps.field_raster import field_raster
 from nerfseg_ns.maps.grid import MapGrid
@@ -66,9 +66,11 @@ def run_map(config: MapConfig) -> Path:
     output = config.output_dir.expanduser().resolve()
     table = pipeline.datamanager.train_dataset.label_maps.table
     codes = las_codes(table, config.las_classes)
+    if config.cloud is not None:
+        check_cloud(config.cloud, codes)
     extent = find_extent(pipeline, config.crs)
     grid = plan_grid(extent, config)
-    with workplace(output) as place:
+    with scratch_folder(output) as place:
         layers, areas = make_layers(pipeline, extent, grid, find_checkpoint(config.load_config), place)
         finished = place / "finished"
         with writing(output):
@@ -131,7 +133,7 @@ def plan_grid(extent: Extent, config: MapConfig) -> MapGrid:
 
 
 @contextmanager
-def workplace(output: Path) -> Iterator[Path]:
+def scratch_folder(output: Path) -> Iterator[Path]:
     """A folder beside the map for what is large and not kept."""
     try:
         output.mkdir(parents=True, exist_ok=True)

@@ -121,7 +121,19 @@ def finish(
     remark: str,
     plan_only: bool = False,
 ) -> Found:
-    """The alignment about the middle of the places that were used, with its accuracy."""
+    """The alignment about the middle of the places that were used, with its accuracy.
+
+    Args:
+        task: what is aligned.
+        rough: frame of the positions.
+        positions: of the places, metres in that frame.
+        similarity: from the reconstruction to that frame.
+        used: places that decided it.
+        heights: what the places' heights are counted from.
+        known: places that have a height.
+        remark: for the user, a sentence with a blank before it, or nothing.
+        plan_only: heights had no say.
+    """
     middle = positions[used].mean(axis=0)
     if plan_only:
         middle[2] = similarity(task.points)[used, 2].mean()

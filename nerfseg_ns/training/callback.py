@@ -1,9 +1,11 @@
 """The staged training callback: before every step, everything that depends on the stage is brought into line."""
 
-from typing import Optional
+from pathlib import Path
+from typing import List, Optional
 
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
 from nerfstudio.engine.optimizers import Optimizers
+from nerfstudio.engine.trainer import Trainer
 from nerfstudio.utils import comms, writer
 
 from nerfseg_ns.core.stage import SEMANTIC_GROUP, Stage
@@ -19,23 +21,30 @@ def staged_callback(
     it twice changes nothing, and a resumed run needs no state of it.
 
     Args:
-        pipeline: its `set_step(step)` moves model and data manager to the step's stage, its `fit_to_scene(folder)`
+        pipeline: its `set_step(step)` moves model and data manager to the step's stage, its `fit_to_scene(folders)`
             readies the geometry for stage 1, its `ready_labels()` the batches for stage 2; nothing happens the second
             time.
         schedule: lengths and learning rates.
         attributes: of the trainer; the optimizers are taken from it.
     """
 
-    trainer = attributes.trainer
-    folder = trainer.base_dir if trainer is not None and comms.is_main_process() else None
+    folders = _run_folders(attributes.trainer) if comms.is_main_process() else []
 
     def enter_step(step: int) -> None:
         pipeline.set_step(step)
-        pipeline.fit_to_scene(folder)
+        pipeline.fit_to_scene(folders)
         pipeline.ready_labels()
         set_learning_rates(attributes.optimizers, schedule, step)
 
     return TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], enter_step)
+
+
+def _run_folders(trainer: Optional[Trainer]) -> List[Path]:
+    """The run's, and that of the run that it goes on with."""
+    if trainer is None:
+        return []
+    earlier = trainer.config.load_dir
+    return [trainer.base_dir] if earlier is None else [trainer.base_dir, Path(earlier).parent]
 
 
 def set_learning_rates(optimizers: Optional[Optimizers], schedule: StageScheduleConfig, step: int) -> None:

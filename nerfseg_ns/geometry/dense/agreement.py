@@ -6,7 +6,7 @@ from typing import Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, UInt8
 
 from nerfseg_ns.geometry.dense.slab import Slab
 from nerfseg_ns.geometry.dense.views import PinholeView
@@ -26,7 +26,7 @@ def count_agreeing(
     heights: Float[np.ndarray, "height width"],
     others: Sequence[tuple[PinholeView, Float[np.ndarray, "height width"]]],
     tolerance: float,
-) -> tuple[Int[np.ndarray, "height width"], Int[np.ndarray, "height width"]]:
+) -> tuple[UInt8[np.ndarray, "height width"], UInt8[np.ndarray, "height width"]]:
     """How many other photos have the same height at the same place, and how many have one there.
 
     Args:
@@ -35,7 +35,7 @@ def count_agreeing(
         others: views with their heights, NaN where unknown.
         tolerance: of the heights.
     """
-    agreeing, seeing = np.zeros(heights.shape, int), np.zeros(heights.shape, int)
+    agreeing, seeing = np.zeros(heights.shape, np.uint8), np.zeros(heights.shape, np.uint8)
     for other, known in others:
         pixels, ahead = other.project(places)
         pixels = np.where(np.isfinite(pixels), pixels, -1e6).clip(-1e6, 1e6).astype(np.float32)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float16, Int
+from jaxtyping import Float, Int
 from nerfstudio.cameras.cameras import Cameras, CameraType
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.datasets.base_dataset import InputDataset
@@ -32,7 +33,7 @@ FILE, PICTURE = "surface.npz", "surface.jpg"
 class KnownSurface:
     """What is known of a scene's surface, photo by photo."""
 
-    distances: Float16[Tensor, "matched rows columns"]
+    distances: Float[Tensor, "matched rows columns"]
     """Along the pixels' rays, in units of the poses; 0 where nothing is known."""
     to_pixels: Float[Tensor, "matched 3 3"]
     """From directions in the world to columns and rows of the above."""
@@ -55,16 +56,17 @@ class KnownSurface:
             camera_height: above the ground, in the median.
         """
         sizes = np.array([dense.heights.shape for dense in found.values()])
-        distances = torch.zeros(len(found), *sizes.max(axis=0).tolist(), dtype=torch.float16)
+        distances = torch.zeros(len(found), *sizes.max(axis=0).tolist(), dtype=torch.float32)
         order = torch.full((len(cameras),), -1)
         points, to_pixels = [], []
         for position, (index, dense) in enumerate(found.items()):
-            known = np.where(dense.trusted, np.linalg.norm(dense.places - dense.view.origin, axis=-1), 0)
+            places = dense.places()
+            known = np.where(dense.trusted, np.linalg.norm(places - dense.view.origin, axis=-1), 0)
             distances[position, : known.shape[0], : known.shape[1]] = torch.from_numpy(known)
             to_pixels.append(dense.view.matrix @ dense.view.rotation.T)
             order[index] = position
-            sure = dense.places[dense.agreeing >= 2]
-            points.append(sure[:: max(1, len(sure) // POINTS_A_VIEW)])
+            sure = places[dense.agreeing >= 2]
+            points.append(sure[:: max(1, -(-len(sure) // POINTS_A_VIEW))])
         return KnownSurface(
             distances,
             torch.from_numpy(np.array(to_pixels)).float(),
@@ -73,11 +75,6 @@ class KnownSurface:
             torch.tensor(camera_height),
             cameras.camera_to_worlds.cpu().float().clone(),
         )
-
-    @property
-    def share(self) -> float:
-        """Of all pixels of the photos that were matched, those whose distance is known."""
-        return float((self.distances > 0).float().mean())
 
     def to(self, device: torch.device) -> KnownSurface:
         """The same on a device."""
@@ -91,12 +88,14 @@ class KnownSurface:
         """
         assert rays.camera_indices is not None
         position = self.order[rays.camera_indices[..., 0]]
-        column, row, ahead = (self.to_pixels[position] @ rays.directions[..., None])[..., 0].unbind(-1)
+        with torch.autocast(rays.directions.device.type, enabled=False):  # which would take the product to half
+            seen = self.to_pixels[position] @ rays.directions.float()[..., None]
+        column, row, ahead = seen[..., 0].unbind(-1)
         pixels = (torch.stack([row, column]) / ahead.clamp(min=1e-6)).round().long()
         limits = pixels.new_tensor(self.distances.shape[1:])[:, None]
         inside = ((pixels >= 0) & (pixels < limits)).all(dim=0) & (ahead > 0) & (position >= 0)
         row, column = pixels * inside
-        return (self.distances[position, row, column] * inside)[:, None].float()
+        return (self.distances[position, row, column] * inside)[:, None]
 
     def save(self, path: Path) -> None:
         """Writes it as a compressed npz, whole or not at all."""
@@ -109,38 +108,49 @@ class KnownSurface:
         try:
             with np.load(path) as arrays:
                 kept = KnownSurface(*(torch.from_numpy(arrays[item.name]) for item in fields(KnownSurface)))
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
             return None
         return kept if torch.equal(kept.poses, cameras.camera_to_worlds.cpu().float()) else None
 
 
 def find_surface(
-    dataset: InputDataset, points: Float[Tensor, "points 3"], folder: Path | None = None
+    dataset: InputDataset, points: Float[Tensor, "points 3"], folders: Sequence[Path] = ()
 ) -> KnownSurface | None:
     """Matches the photos of a scene densely, or takes what was found before.
 
     Args:
         dataset: posed photos.
         points: known of the scene, outliers allowed; they tell where the ground is.
-        folder: of the run, where the result and a picture of it are kept; nowhere if None.
+        folders: of the run, where the result and a picture of it are kept, and others where it may be from before.
 
     Returns:
-        None where no photo can be matched.
+        None where no photo can be matched, which is said.
     """
     kinds = {CameraType.PERSPECTIVE.value, CameraType.FISHEYE.value}
     if not set(dataset.cameras.camera_type.flatten().tolist()) <= kinds:
+        CONSOLE.log("Photos of these cameras are not matched densely: they are neither perspective nor fisheye.")
         return None
-    if folder is not None and (kept := KnownSurface.load(folder / FILE, dataset.cameras)) is not None:
-        return kept
+    for folder in folders:
+        if (kept := KnownSurface.load(folder / FILE, dataset.cameras)) is not None:
+            return kept
     origins = dataset.cameras.camera_to_worlds[:, :, 3].cpu()
     up = slab_rotation(points, origins.float())[2].double().numpy()
     slab = Slab.around(points.double().numpy(), origins.double().numpy(), up)
     found = find_dense_depth(dataset, slab)
-    if not any(dense.trusted.any() for dense in found.values()):
+    share = np.mean([dense.trusted.mean() for dense in found.values()] or 0)
+    if share == 0:
+        CONSOLE.log("Dense matching found nothing that two photos agree on.")
         return None
     surface = KnownSurface.of(found, dataset.cameras, float(np.median(slab.above(origins.double().numpy()))))
-    CONSOLE.log(f"Dense matching tells how far {surface.share:.0%} of the photos' pixels are away.")
-    if folder is not None:
-        surface.save(folder / FILE)
-        save_sheet(folder / PICTURE, list(found.values()), slab)
+    CONSOLE.log(f"Dense matching tells how far {share:.0%} of the photos' pixels are away.")
+    if folders:
+        _keep(surface, list(found.values()), slab, folders[0])
     return surface
+
+
+def _keep(surface: KnownSurface, found: Sequence[DenseView], slab: Slab, folder: Path) -> None:
+    try:
+        surface.save(folder / FILE)
+        save_sheet(folder / PICTURE, found, slab)
+    except OSError as error:  # which is no reason not to train
+        CONSOLE.print(f"[yellow]Cannot keep in {folder} what dense matching has found: {error.strerror or error}.")

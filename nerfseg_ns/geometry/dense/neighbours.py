@@ -23,26 +23,30 @@ FARTHEST = 8.0
 """Places farther away than so many camera heights are not looked at."""
 
 
-def find_neighbours(cameras: Cameras, projector: Projector, slab: Slab, count: int) -> list[Int[np.ndarray, "near"]]:
+def find_neighbours(
+    cameras: Cameras, projector: Projector, slab: Slab, among: Int[np.ndarray, "views"], count: int
+) -> dict[int, Int[np.ndarray, "near"]]:
     """Photos that see the same ground at a good angle, for each photo at most `count`, best first.
 
     Args:
         cameras: of all photos.
         projector: of the same.
         slab: the ground.
+        among: photos to find neighbours of, and among.
         count: of neighbours.
     """
     poses = cameras.camera_to_worlds.cpu().double().numpy()
     origins, axes = poses[:, :, 3], poses[:, :, 2]
-    chosen = []
-    for view in range(len(origins)):
+    found = {}
+    for view in among.tolist():
         places = _places(cameras, origins[view], view, slab)
-        near = np.argsort(np.linalg.norm(origins - origins[view], axis=1), kind="stable")[1 : CANDIDATES + 1]
+        others = among[among != view]
+        near = others[np.argsort(np.linalg.norm(origins[others] - origins[view], axis=1), kind="stable")][:CANDIDATES]
         near = near[axes[near] @ axes[view] > SAME_WAY] if len(places) else near[:0]
         scores = np.array([_score(places, origins[view], projector, int(other)) for other in near])
-        order = np.argsort(-scores, kind="stable")[:count] if len(near) else np.zeros(0, int)
-        chosen.append(near[order][scores[order] > LEAST_SCORE] if len(near) else near)
-    return chosen
+        best = np.argsort(-scores, kind="stable")[:count]
+        found[view] = near[best[scores[best] > LEAST_SCORE]]
+    return found
 
 
 def _places(cameras: Cameras, origin: Float[np.ndarray, "3"], view: int, slab: Slab) -> Float[np.ndarray, "places 3"]:

@@ -18,6 +18,8 @@ NOISE = 4.0
 """Least variance of brightness that counts as texture."""
 OUTSIDE = -1e4
 """Brightness beyond a photo's border."""
+REACH = np.ones((max(WINDOWS), max(WINDOWS)), np.uint8)
+"""Of the largest window."""
 UNSEEN = -2.0
 """Correlation with a photo that does not see the place."""
 
@@ -37,12 +39,13 @@ def match_costs(
         0 for equal photos, 1 for unlike ones, 2 at the most, also where no neighbour sees the place.
     """
     windows = [_Window(view.grey, width) for width in WINDOWS]
+    shown = [np.where(other.valid, other.grey, OUTSIDE).astype(np.float32) for other in others]
     costs = np.empty((len(heights), *view.grey.shape), np.float32)
     for level, height in enumerate(heights):
         first = np.full(view.grey.shape, UNSEEN, np.float32)
         second = first.copy()
-        for other in others:
-            fits = _correlation(windows, view.grey, _seen_from(view, other, slab, height))
+        for other, grey in zip(others, shown):
+            fits = _correlation(windows, view.grey, _seen_from(view, other, grey, slab, height))
             np.maximum(second, np.minimum(first, fits), out=second)
             np.maximum(first, fits, out=first)
         second = np.where(second == UNSEEN, first, second)
@@ -66,7 +69,7 @@ def _correlation(
     windows: Sequence[_Window], grey: Float[np.ndarray, "height width"], other: Float[np.ndarray, "height width"]
 ) -> Float[np.ndarray, "height width"]:
     product, square, total = grey * other, other * other, np.zeros_like(grey)
-    outside = cv2.dilate((other < 0).view(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    outside = cv2.dilate((other < 0).view(np.uint8), REACH) > 0
     for window in windows:
         mean = window.blur(other)
         variance = np.maximum(window.blur(square) - mean**2, NOISE)
@@ -76,12 +79,14 @@ def _correlation(
     return total
 
 
-def _seen_from(view: PinholeView, other: PinholeView, slab: Slab, height: float) -> Float[np.ndarray, "height width"]:
+def _seen_from(
+    view: PinholeView, other: PinholeView, grey: Float[np.ndarray, "rows columns"], slab: Slab, height: float
+) -> Float[np.ndarray, "height width"]:
     """Another photo laid onto a plane at a height above the ground, as the view's camera sees that plane."""
     distance = height - slab.above(view.origin)  # along up
     ray = view.rotation @ np.linalg.inv(view.matrix)
     towards = ray * distance + np.outer(view.origin - other.origin, slab.up @ ray)
-    homography = np.sign(distance) * other.matrix @ other.rotation.T @ towards
+    homography = other.matrix @ other.rotation.T @ towards
     size = view.grey.shape[1], view.grey.shape[0]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpPerspective(other.grey, homography, size, flags=flags, borderValue=OUTSIDE)
+    return cv2.warpPerspective(grey, homography, size, flags=flags, borderValue=OUTSIDE)
