@@ -21,7 +21,7 @@ from nerfseg_ns.compare.schedule import Schedule, unfinished
 
 
 def test_cores_are_shared(monkeypatch):
-    monkeypatch.setattr(run.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
     monkeypatch.setattr(run, "device_type", lambda: "cpu")
     assert [share_cores(wanted, 20) for wanted in (0, 1, 3, 16)] == [(8, 1), (1, 8), (3, 2), (16, 1)]
     assert share_cores(0, 2) == (2, 4) and share_cores(0, 0) == (1, 8)
