@@ -174,6 +174,8 @@ def test_points_that_two_photos_saw(tmp_path):
     count = writer.write_laz(tmp_path / "cloud.laz")
     writer.write_ply(tmp_path / "cloud.ply", count)
     cloud = laspy.read(tmp_path / "cloud.laz")
+    (words,) = (record.record_data_bytes().decode() for record in cloud.header.vlrs if record.record_id == 3)
+    assert words.startswith(f"Unit: {grid.frame.unit}; heights: {grid.frame.heights}")
     assert (cloud.header.version, cloud.header.point_format.id) == ("1.4", 7) and count == len(cloud.x) == 20 * 27
     assert cloud.header.parse_crs().to_epsg() == 32617
     x, y = np.asarray(cloud.x), np.asarray(cloud.y)

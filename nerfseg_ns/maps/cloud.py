@@ -29,6 +29,8 @@ OPENING = 40.0
 """Metres; what is narrower stands on the ground."""
 GROUND_CELLS = 2000
 """Along the longer side of the map, of the raster of the ground's heights."""
+TEXT_AREA = 3
+"""Number of the record of a LAS file that describes it in words."""
 PLY_TYPES = [("x", "<f8"), ("y", "<f8"), ("z", "<f8"), ("red", "u1"), ("green", "u1"), ("blue", "u1"),
              ("class", "u1"), ("confidence", "<f4")]  # fmt: skip
 PLY_NAMES = {"<f8": "double", "<f4": "float", "u1": "uchar"}
@@ -100,6 +102,7 @@ class CloudWriter:
         header.add_extra_dim(laspy.ExtraBytesParams("class_index", "u1", "index in classes.json"))
         if self.grid.frame.is_georeferenced:
             header.add_crs(pyproj.CRS.from_wkt(self.grid.frame.crs))
+        header.vlrs.append(laspy.VLR("LASF_Spec", TEXT_AREA, "heights and accuracy", self._facts().encode()))
         count = 0
 
         def make(beside: Path) -> None:
@@ -117,6 +120,12 @@ class CloudWriter:
 
         write_whole(path, make)
         return count
+
+    def _facts(self) -> str:
+        """What the file's coordinates are, in words."""
+        frame = self.grid.frame
+        exact = [f"{name.replace('_', ' ')} {value:g}" for name, value in frame.accuracy.items()]
+        return "; ".join([f"Unit: {frame.unit}", f"heights: {frame.heights}", *exact])
 
     def write_ply(self, path: Path, count: int) -> None:
         """Writes a binary PLY of so many points: doubles, which CloudCompare shifts."""
