@@ -29,6 +29,11 @@ class Projected:
     """In front of the camera and within the photo."""
 
 
+def can_project(cameras: Cameras) -> bool:
+    """Whether all cameras are of a kind that `Projector` knows: perspective or fisheye."""
+    return set(cameras.camera_type.flatten().tolist()) <= {CameraType.PERSPECTIVE.value, CameraType.FISHEYE.value}
+
+
 class Projector:
     """Projects points of the trained scene into the photos of a dataset.
 
@@ -40,8 +45,7 @@ class Projector:
     """
 
     def __init__(self, cameras: Cameras) -> None:
-        kinds = {CameraType.PERSPECTIVE.value, CameraType.FISHEYE.value}
-        if not set(cameras.camera_type.flatten().tolist()) <= kinds:
+        if not can_project(cameras):
             raise UserError("Places can be found in perspective and fisheye photos only; this scene has others.")
         self.cameras = cameras.to("cpu")
         self.origins = self.cameras.camera_to_worlds[:, :, 3].double()

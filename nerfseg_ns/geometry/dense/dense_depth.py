@@ -1,7 +1,7 @@
 """How far away each pixel's surface is, from photos of known pose, also where SIFT matches nothing: leaves, lawns.
 
 Each photo is swept with planes parallel to the ground against a few neighbours, its heights are made smooth but for
-steps, and a height counts where other photos have found the same by themselves. It takes less than half a second a
+steps, and a height counts where other photos have found the same by themselves. It takes about half a second a
 photo on a core.
 """
 

@@ -11,13 +11,14 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from nerfstudio.cameras.cameras import Cameras, CameraType
+from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from nerfseg_ns.core.files import write_whole
+from nerfseg_ns.core.projection import can_project
 from nerfseg_ns.geometry.dense.dense_depth import DenseView, find_dense_depth
 from nerfseg_ns.geometry.dense.pictures import save_sheet
 from nerfseg_ns.geometry.dense.slab import Slab
@@ -126,8 +127,7 @@ def find_surface(
     Returns:
         None where no photo can be matched, which is said.
     """
-    kinds = {CameraType.PERSPECTIVE.value, CameraType.FISHEYE.value}
-    if not set(dataset.cameras.camera_type.flatten().tolist()) <= kinds:
+    if not can_project(dataset.cameras):
         CONSOLE.log("Photos of these cameras are not matched densely: they are neither perspective nor fisheye.")
         return None
     for folder in folders:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import UInt8
-from matplotlib import colormaps
+from nerfstudio.utils.colormaps import apply_float_colormap
 from PIL import Image
 
 from nerfseg_ns.core.files import write_whole
@@ -43,7 +44,7 @@ def save_sheet(path: Path, found: Sequence[DenseView], slab: Slab) -> None:
 
 def _tile(dense: DenseView, low: float, reach: float) -> UInt8[np.ndarray, "height width 3"]:
     grey = np.repeat(dense.view.grey.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
-    heights = np.nan_to_num((dense.heights - low) / reach)
-    colors = (colormaps["turbo"](heights.clip(0, 1))[..., :3] * 255).astype(np.uint8)
+    shares = torch.from_numpy(((dense.heights - low) / reach).clip(0, 1)).float()
+    colors = (apply_float_colormap(shares[..., None], "turbo").numpy() * 255).astype(np.uint8)
     colors[~dense.trusted] = UNKNOWN
     return np.concatenate([grey, colors], axis=1)
