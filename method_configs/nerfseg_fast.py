@@ -31,6 +31,7 @@ nerfseg_fast = MethodSpecification(
             ),
             model=NerfSegModelConfig(
                 geometry=GridGeometryConfig(),
+                photo_exposures=True,
                 semantics=SemanticStageConfig(
                     hidden_dim=64,
                     feature_dim=64,
@@ -65,6 +66,7 @@ nerfseg_fast = MethodSpecification(
         optimizers={
             "grids": {"optimizer": FusedAdamOptimizerConfig(lr=5e-2, eps=1e-15, betas=(0.9, 0.99)), "scheduler": None},
             "networks": {"optimizer": FusedAdamOptimizerConfig(lr=3e-3, eps=1e-15), "scheduler": None},
+            "exposures": {"optimizer": FusedAdamOptimizerConfig(lr=1e-2, eps=1e-15), "scheduler": None},
             "semantics": {"optimizer": FusedAdamOptimizerConfig(lr=1e-2, eps=1e-15), "scheduler": None},
             "guidance": {"optimizer": FusedAdamOptimizerConfig(lr=1e-2, eps=1e-15), "scheduler": None},
         },

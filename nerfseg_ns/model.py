@@ -1,7 +1,7 @@
 """The model of both methods: a geometry (stage 1) and the semantic stage on top of it (stage 2)."""
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Dict, Iterator, Optional, Tuple, Type, Union
 
 import torch
@@ -16,6 +16,7 @@ from torch.nn.functional import mse_loss
 from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.evaluation.image_quality import image_quality, psnr
 from nerfseg_ns.evaluation.scores import SegmentationScores
+from nerfseg_ns.exposure.exposure import find_exposure
 from nerfseg_ns.models.config import StagedModelConfig
 from nerfseg_ns.models.view_model import ViewModel
 from nerfseg_ns.semantics.batch import PATCH_LABELS, TAUGHT_LABELS, SemanticBatch
@@ -57,6 +58,10 @@ class NerfSegModel(ViewModel):
         levels = self.render(ray_bundle)
         finest, labelled = levels[-1], ray_bundle.metadata.get(LABELLED)  # a view does not know what is labelled
         outputs = {"rgb": finest.rgb, "depth": finest.depth, "accumulation": finest.accumulation, "levels": levels}
+        if self.exposures is not None and ray_bundle.camera_indices is not None:
+            photos = ray_bundle.camera_indices[..., 0]
+            outputs["levels"] = [replace(level, rgb=self.exposures.shown(level.rgb, photos)) for level in levels]
+            outputs["rgb"] = outputs["levels"][-1].rgb
         if self.guidance is not None and labelled is not None:
             outputs[GUIDANCE_LOGITS] = self.guidance(levels, labelled)
         return outputs
@@ -105,6 +110,8 @@ class NerfSegModel(ViewModel):
             return self._get_semantic_losses(outputs, batch, labels)
         if "levels" in outputs:
             losses = self.geometry.get_losses(outputs["levels"], image, self.step)
+            if self.exposures is not None:
+                losses["exposure_loss"] = self.exposures.get_loss()
             if GUIDANCE_LOGITS in outputs:
                 losses["guidance_loss"] = self.guidance.get_loss(outputs[GUIDANCE_LOGITS], labels)
             return losses
@@ -127,12 +134,16 @@ class NerfSegModel(ViewModel):
     ) -> Tuple[Dict[str, float], Dict[str, Tensor]]:
         image, rgb = batch["image"].to(self.device), outputs["rgb"]
         self._score(outputs, batch["semantics"], image)
+        quality = image_quality(rgb, image)
+        if self.exposures is not None:
+            rgb = find_exposure(rgb, image).shown(rgb)
+            quality = {**image_quality(rgb, image), "psnr_neutral": quality["psnr"]}
         images = {
             "img": torch.cat([image, rgb], dim=1),
             "depth": colormaps.apply_depth_colormap(outputs["depth"], accumulation=outputs["accumulation"]),
             "semantics": torch.cat([self.color_labels(batch["semantics"]), outputs["semantics_colormap"]], dim=1),
         }
-        return image_quality(rgb, image), images
+        return quality, images
 
     def color_labels(self, labels: Tensor) -> Float[Tensor, "height width 3"]:
         """A label map [height, width, 1] in the classes' colors, black where not labelled."""

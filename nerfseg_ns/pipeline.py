@@ -18,6 +18,7 @@ from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.data.datamanager import LabelledDataManager, LabelledDataManagerConfig
 from nerfseg_ns.data.labelled_pixels import LabelledPixels
 from nerfseg_ns.data.patch_sampler import PatchSampler
+from nerfseg_ns.data.photo_exposures import PhotoExposures
 from nerfseg_ns.data.ray_cache import RayCache, RayCacheConfig, RenderedRays
 from nerfseg_ns.data.rendered_patches import PatchRenderer
 from nerfseg_ns.data.semantic_batches import RaySource, SemanticBatches
@@ -113,6 +114,9 @@ class NerfSegPipeline(VanillaPipeline):
         if self.model.stage is Stage.IMPLICIT:
             return
         if self.datamanager.semantic_batches is None:
+            if self.model.exposures is not None:
+                dataset, rays = self.datamanager.train_dataset, self.datamanager.train_ray_generator
+                dataset.exposures = PhotoExposures(dataset.get_data, rays, self.model.render_colors)
             self.datamanager.semantic_batches = SemanticBatches(
                 self._labelled_rays(), self._context_patches(), shared_seed()
             )

@@ -6,6 +6,8 @@ SEMANTIC_GROUP = "semantics"
 """Parameter group that learns in stage 2; all other groups learn in stage 1."""
 GUIDANCE_GROUP = "guidance"
 """Parameter group of what the labels tell stage 1."""
+EXPOSURE_GROUP = "exposures"
+"""Parameter group of the photos' exposures."""
 LABEL_GROUPS = {SEMANTIC_GROUP, GUIDANCE_GROUP}
 """Parameter groups that begin anew with other labels."""
 

@@ -115,7 +115,7 @@ class LabelledDataManager(VanillaDataManager[LabelledDataset]):
             is_guided: the labels take part in stage 1.
         """
         if stage is Stage.IMPLICIT:
-            self.semantic_batches = None
+            self.semantic_batches = self.train_dataset.exposures = None
         for prefix in ("train", "eval"):
             sampler = getattr(self, f"{prefix}_pixel_sampler")
             if isinstance(sampler, GuidedPixelSampler):
@@ -183,6 +183,6 @@ class LabelledDataManager(VanillaDataManager[LabelledDataset]):
 
 def _with_colors(dataset: LabelledDataset, ray_bundle: RayBundle, batch: Dict) -> Tuple[RayBundle, Dict]:
     """Turns the drawn bytes into colors and tells the rays which are labelled."""
-    batch["image"] = dataset.colors(batch["image"], batch.get("mask"))
+    batch["image"] = dataset.colors(batch["image"], batch.get("mask"), batch["indices"][:, 0])
     ray_bundle.metadata[LABELLED] = (batch["semantics"] != IGNORE_INDEX).to(ray_bundle.origins.device)
     return ray_bundle, batch

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.data.utils.data_utils import get_image_mask_tensor_from_path
 from torch import Tensor
 
 from nerfseg_ns.data.label_cache import LabelCache
+from nerfseg_ns.data.photo_exposures import PhotoExposures
 from nerfseg_ns.errors import UserError
 from nerfseg_ns.labels.classes import IGNORE_INDEX
 from nerfseg_ns.labels.label_maps import LabelMaps
@@ -29,6 +30,7 @@ class LabelledDataset(InputDataset):
 
     Attributes:
         label_cache: decoded label maps; datasets of one scene may share it.
+        exposures: bring photos to the scene's one exposure, once that is learnt; None before.
 
     Raises:
         UserError: the dataparser gives no `LabelMaps` as `metadata["semantics"]`.
@@ -39,6 +41,7 @@ class LabelledDataset(InputDataset):
     def __init__(self, dataparser_outputs: DataparserOutputs, scale_factor: float = 1.0):
         super().__init__(dataparser_outputs, scale_factor)
         self.label_cache = LabelCache(KEPT_BYTES)
+        self.exposures: PhotoExposures | None = None
         if not isinstance(self.metadata.get("semantics"), LabelMaps):
             raise UserError(
                 "This dataparser reads no label maps. Choose one that does: carla-mvs-data or labelled-photos-data."
@@ -73,14 +76,26 @@ class LabelledDataset(InputDataset):
             data["mask"] = get_image_mask_tensor_from_path(mask_file, self.scale_factor)
         return {**data, **self.get_metadata({**data, "image_idx": image_idx})}
 
+    def get_neutral(self, image_idx: int) -> dict[str, Tensor]:
+        """As `get_data`, the photo in the scene's one exposure where that is known."""
+        data = self.get_data(image_idx)
+        if self.exposures is not None:
+            data["image"] = self.exposures.neutral(data["image"], image_idx)
+        return data
+
     def colors(
-        self, pixels: UInt8[Tensor, "*batch channels"], mask: Bool[Tensor, "*batch 1"] | None = None
+        self,
+        pixels: UInt8[Tensor, "*batch channels"],
+        mask: Bool[Tensor, "*batch 1"] | None = None,
+        views: int | Int[Tensor, "*batch"] | None = None,
     ) -> Float[Tensor, "*batch 3"]:
-        """Colors of pixels drawn from `get_bytes`, equal to nerfstudio's float images to the last bit.
+        """Colors of pixels drawn from `get_bytes`, equal to nerfstudio's float images to the last bit, but for their
+        exposure, where that is known.
 
         Args:
             pixels: with their alpha channel, if they have one.
             mask: at these pixels, where the scene has masks.
+            views: the photo that they are of, or for each the one that it is of; without it they stay as exposed.
         """
         colors = INTENSITIES.to(pixels.device)[pixels.int()]
         if colors.shape[-1] == 4:
@@ -89,7 +104,7 @@ class LabelledDataset(InputDataset):
         if self.mask_color and mask is not None:
             mask = mask.to(pixels.device)
             colors = torch.where(mask == 1.0, colors, torch.ones_like(colors) * colors.new_tensor(self.mask_color))
-        return colors
+        return colors if self.exposures is None or views is None else self.exposures.neutral(colors, views)
 
     def get_metadata(self, data: dict) -> dict:
         """The label map, in the size of the image as loaded; nothing is labelled outside the photo's mask."""

@@ -22,5 +22,5 @@ class LabelledPictures(Sequence[LabelledPicture]):
         return len(self.views)
 
     def __getitem__(self, place: int) -> LabelledPicture:
-        data = self.dataset.get_data(self.views[place])
+        data = self.dataset.get_neutral(self.views[place])
         return data["image"], data["semantics"][..., 0]

@@ -61,7 +61,7 @@ class LabelledPixels:
         for chosen in pixels[shuffled[:count]].split(chunk):
             indices = torch.stack([torch.full_like(chosen, view), chosen // width, chosen % width], dim=-1)
             mask = torch.ones_like(chosen, dtype=torch.bool)[:, None]  # labelled pixels lie within it
-            colors = self.dataset.colors(image[chosen], mask)
+            colors = self.dataset.colors(image[chosen], mask, view)
             yield self.ray_generator(indices), {"image": colors, "semantics": labels[chosen]}
 
     @staticmethod

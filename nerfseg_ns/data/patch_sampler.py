@@ -65,7 +65,7 @@ class PatchSampler:
         height, width = batch["semantics"][position].shape[:2]
         place = self._around(row, height), self._around(column, width)
         mask = batch["mask"][position][place] if "mask" in batch else None
-        image = self.dataset.colors(batch["image"][position][place], mask)
+        image = self.dataset.colors(batch["image"][position][place], mask, int(batch["image_idx"][position]))
         return self._augment(image, self._labels(batch, position, place))
 
     def _cut_rendered(

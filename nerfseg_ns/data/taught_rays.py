@@ -108,7 +108,7 @@ def _pixels(
     dataset: LabelledDataset, view: int, see: Optional[See], count: int, chunk: int
 ) -> Iterator[Tuple[Tensor, Dict[str, Tensor], Tensor]]:
     """Random pixels of a photo within its mask, in pieces, always the same ones: indices, batch, what the eye says."""
-    data = dataset.get_data(view)
+    data = dataset.get_neutral(view)
     image = data["image"]
     height, width = image.shape[:2]
     inside = data["mask"].flatten().nonzero()[:, 0] if "mask" in data else torch.arange(height * width)

@@ -20,6 +20,9 @@ class StagedModelConfig(OlderConfig, LabelModulesConfig, ModelConfig):
     """Unused: each geometry sets the near and far planes of its rays itself."""
     geometry: GeometryConfig = field(default_factory=GeometryConfig)
     """What stage 1 learns."""
+    photo_exposures: bool = False
+    """Learn in stage 1 how exposure and white balance of each photo differ from the others'. Photos that are labelled
+    or scored are compared with the learnt scene to find theirs."""
     training_color: Literal["observed", "rendered", "mixed"] = "observed"
     """Color that the color-radiance network is trained on: the photo's own (the paper), the one that stage 1 renders
     (what novel views will have), or for each ray one of the two by chance."""

@@ -11,7 +11,8 @@ from nerfstudio.models.base_model import Model
 from torch import Tensor
 from torch.nn import Parameter
 
-from nerfseg_ns.core.stage import GUIDANCE_GROUP, SEMANTIC_GROUP, Stage
+from nerfseg_ns.core.stage import EXPOSURE_GROUP, GUIDANCE_GROUP, SEMANTIC_GROUP, Stage
+from nerfseg_ns.exposure.learnt_exposures import LearntExposures
 from nerfseg_ns.geometry.base import Geometry, RenderedLevel
 from nerfseg_ns.labels.label_maps import LabelMaps
 from nerfseg_ns.models.config import StagedModelConfig
@@ -39,6 +40,7 @@ class StagedModel(Model):
     def populate_modules(self) -> None:
         super().populate_modules()
         self.geometry: Geometry = self.config.geometry.setup()
+        self.exposures = LearntExposures(self.num_train_data) if self.config.photo_exposures else None
         self.register_buffer("palette", torch.empty(0, 3), persistent=False)
         self.viewer_legend = ViewerMarkdown("Classes", "")
         self.viewer_labels = LabelsButton()
@@ -75,6 +77,8 @@ class StagedModel(Model):
             groups[SEMANTIC_GROUP] += self.taught.parameters()
         if self.guidance is not None:
             groups[GUIDANCE_GROUP] = list(self.guidance.parameters())
+        if self.exposures is not None:
+            groups[EXPOSURE_GROUP] = list(self.exposures.parameters())
         return groups
 
     def set_stage(self, stage: Stage, step: int, progress: Tuple[int, int]) -> None:
@@ -88,7 +92,7 @@ class StagedModel(Model):
         self.stage, self.step = stage, step
         self.geometry.freeze(stage is Stage.SEMANTIC)
         learns = dict.fromkeys((self.semantics, self.color_context, self.taught), Stage.SEMANTIC)
-        learns[self.guidance] = Stage.IMPLICIT
+        learns[self.guidance] = learns[self.exposures] = Stage.IMPLICIT
         for module, when in learns.items():
             if module is not None:
                 module.requires_grad_(stage is when)

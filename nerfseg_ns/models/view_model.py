@@ -13,6 +13,7 @@ from torch import Tensor
 
 from nerfseg_ns.core.stage import Stage
 from nerfseg_ns.errors import UserError
+from nerfseg_ns.exposure.exposure import find_exposure
 from nerfseg_ns.geometry.base import RenderedLevel
 from nerfseg_ns.models.staged_model import StagedModel
 from nerfseg_ns.semantics.outputs import LOGITS, displayable, label_outputs, pending_outputs
@@ -80,7 +81,10 @@ class ViewModel(StagedModel):
     def classify_observed(
         self, outputs: Dict[str, Tensor], image: Float[Tensor, "height width 3"]
     ) -> Float[Tensor, "height width classes"]:
-        """Logits of a view that was rendered within `keeping_ray_features`, with the colors of its photo."""
+        """Logits of a view that was rendered within `keeping_ray_features`, with the colors of its photo, brought to
+        the scene's exposure where the run knows of exposures."""
+        if self.exposures is not None:
+            image = find_exposure(outputs["rgb"], image).neutral(image)
         rays = self.fusion.unpack(outputs[RAY_FEATURES].flatten(0, 1))
         logits = self.fusion.of_rays(rays, image.reshape(-1, 3))
         return self.fusion.with_image(logits.view(*image.shape[:2], -1), image, is_photo=True)
