@@ -25,6 +25,7 @@ nerfseg = MethodSpecification(
         optimizers={
             "geometry": {"optimizer": AdamOptimizerConfig(lr=5e-4), "scheduler": None},
             "semantics": {"optimizer": AdamOptimizerConfig(lr=1e-3), "scheduler": None},
+            "exposures": {"optimizer": AdamOptimizerConfig(lr=2e-3), "scheduler": None},
             "guidance": {"optimizer": AdamOptimizerConfig(lr=1e-3), "scheduler": None},
         },
         viewer=ViewerConfig(num_rays_per_chunk=1024, quit_on_train_completion=True),

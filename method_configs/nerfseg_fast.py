@@ -66,7 +66,7 @@ nerfseg_fast = MethodSpecification(
         optimizers={
             "grids": {"optimizer": FusedAdamOptimizerConfig(lr=5e-2, eps=1e-15, betas=(0.9, 0.99)), "scheduler": None},
             "networks": {"optimizer": FusedAdamOptimizerConfig(lr=3e-3, eps=1e-15), "scheduler": None},
-            "exposures": {"optimizer": FusedAdamOptimizerConfig(lr=1e-2, eps=1e-15), "scheduler": None},
+            "exposures": {"optimizer": FusedAdamOptimizerConfig(lr=2e-3, eps=1e-15), "scheduler": None},
             "semantics": {"optimizer": FusedAdamOptimizerConfig(lr=1e-2, eps=1e-15), "scheduler": None},
             "guidance": {"optimizer": FusedAdamOptimizerConfig(lr=1e-2, eps=1e-15), "scheduler": None},
         },

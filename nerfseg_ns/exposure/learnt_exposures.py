@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-PENALTY = 1e-4
+PENALTY = 3e-3
 """Weight of the square of gains' logarithms and of offsets: what neighbouring photos do not tell stays as it is."""
 
 
