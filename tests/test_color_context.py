@@ -88,7 +88,7 @@ class Photos:
     """Stands in for a dataset: colors of bytes, what the mask hides in black."""
 
     @staticmethod
-    def colors(pixels: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    def colors(pixels: torch.Tensor, mask: torch.Tensor | None, view: int) -> torch.Tensor:
         colors = pixels[..., :3].float() / 255
         return colors if mask is None else colors * mask
 
