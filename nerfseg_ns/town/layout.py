@@ -12,6 +12,7 @@ from nerfseg_ns.town.blocks import Block, Site
 from nerfseg_ns.town.classes import Label, Material
 from nerfseg_ns.town.country import build_country, paint_country
 from nerfseg_ns.town.ground import GroundMap
+from nerfseg_ns.town.leaves import LeafyBuilder
 from nerfseg_ns.town.meshes import MeshBuilder, TownMesh
 from nerfseg_ns.town.streets import SIDEWALK_WIDTH, Street, paint_streets, plan_streets
 
@@ -27,10 +28,16 @@ class Town:
     ground: GroundMap
 
 
-def build_town(seed: int) -> Town:
-    """Builds the town of a seed; independent of cameras and image size."""
+def build_town(seed: int, leaf_size: float = 0.0) -> Town:
+    """Builds the town of a seed; independent of cameras and image size.
+
+    Args:
+        seed: which town.
+        leaf_size: width of the leaves that crowns are made of, metres; 0 for smooth crowns, at the same places.
+    """
     rng = np.random.default_rng([seed, 1])
-    site = Site(MeshBuilder(), GroundMap(), rng)
+    builder = LeafyBuilder(seed, leaf_size) if leaf_size > 0 else MeshBuilder()
+    site = Site(builder, GroundMap(), rng)
     streets = plan_streets(rng)
     paint_country(site.ground, rng)
     paint_streets(site.ground, streets, rng)

@@ -6,20 +6,20 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from jaxtyping import Float
 from nerfstudio.utils.rich_utils import CONSOLE
-from numpy import ndarray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nerfseg_ns.core.files import new_folder
 from nerfseg_ns.core.indices import evenly_spaced_indices
 from nerfseg_ns.errors import UserError
-from nerfseg_ns.town.cameras import intrinsics, plan_cameras
+from nerfseg_ns.town.camera_faults import FAULTS, take_photo, write_faults
+from nerfseg_ns.town.cameras import Pose, intrinsics, lens_distortion, plan_cameras
 from nerfseg_ns.town.classes import CLASSES
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.layout import build_town
+from nerfseg_ns.town.pose_errors import found_poses
 from nerfseg_ns.town.render import Renderer
-from nerfseg_ns.town.scene_writer import SceneWriter
+from nerfseg_ns.town.scene_writer import SceneWriter, Shot
 from nerfseg_ns.town.truth_map import write_truth_map
 from nerfseg_ns.town.write_carla_mvs import CarlaMVSWriter
 from nerfseg_ns.town.write_earth_studio import EarthStudioWriter
@@ -64,6 +64,8 @@ def _options(config: TownConfig) -> dict:
         options = {name: value for name, value in options.items() if name not in _EARTH_STUDIO_OPTIONS}
     if not config.easy:
         del options["easy"]
+    if not config.real:
+        del options["real"], options["faults"]
     return options
 
 
@@ -114,26 +116,38 @@ def _is_finished(output: Path, record: dict) -> bool:
     )
 
 
+def make_renderer(config: TownConfig) -> Renderer:
+    """What casts rays at the town of the given options."""
+    faults = config.faults if config.real else None
+    town = build_town(config.seed, faults.leaf_size if faults else 0.0)
+    return Renderer(town, config.seed, config.easy, faults.sun_width if faults else 0.0)
+
+
 def _write_scene(config: TownConfig, record: dict, folder: Path) -> None:
-    renderer = Renderer(build_town(config.seed), config.seed, config.easy)
+    renderer = make_renderer(config)
     flights = plan_cameras(config)
+    found = found_poses(flights, config) if config.real else flights
     writer = _WRITERS[config.layout](config, folder, evenly_spaced_indices(config.train_views, config.labelled_views))
+    stems: dict[str, list[str]] = {split: [] for split in flights}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=CONSOLE, transient=True) as progress:
         task = progress.add_task("Rendering the town", total=sum(len(poses) for poses in flights.values()))
         for split, poses in flights.items():
-            for index, pose in enumerate(poses):
-                _write_view(writer, renderer, split, index, pose)
+            for pose, written in zip(poses, found[split], strict=True):
+                stems[split].append(_write_view(writer, renderer, split, len(stems[split]), pose, written))
                 progress.advance(task)
     CLASSES.save(folder / "classes.json")
+    if config.real:
+        write_faults(folder / FAULTS, config, stems)
     if not write_truth_map(writer, renderer):
         CONSOLE.print("The town's true map (truth/map) is left out: it needs rasterio, of nerfseg\\[maps].")
     facts = {**writer.finish(), "sun_direction": [round(float(value), 6) for value in renderer.sun]}
     (folder / RECORD).write_text(json.dumps({**record, **facts}, indent=1) + "\n")
 
 
-def _write_view(writer: SceneWriter, renderer: Renderer, split: str, index: int, pose: Float[ndarray, "4 4"]) -> None:
+def _write_view(writer: SceneWriter, renderer: Renderer, split: str, index: int, pose: Pose, found: Pose) -> str:
     config = writer.config
     camera = intrinsics(config)
-    view = renderer.view(pose, camera, config.image_size, config.supersampling)
-    writer.write_view(split, index, view, pose, camera)
+    view = renderer.view(pose, camera, config.image_size, config.supersampling, lens_distortion(config))
+    photo = take_photo(view.color, config, split, index) if config.real else view.rgb
+    return writer.write_view(split, index, Shot(photo, found, view, pose, camera))

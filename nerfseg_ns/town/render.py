@@ -21,6 +21,10 @@ CEILING = 200.0
 """Metres; above all that a town has."""
 SHADOW_OFFSET = 0.03
 """Metres from a surface at which its shadow rays start."""
+HAZE, HAZE_WIDTH = 0.25, 8.0
+"""Share of a soft sun's light that comes from the haze around it, and the haze's width in suns."""
+SUN_STREAM = 7
+"""Of the seed's random numbers: the places on the sun."""
 
 Points = Float[ndarray, "n 3"]
 
@@ -29,10 +33,16 @@ Points = Float[ndarray, "n 3"]
 class View:
     """One rendered view."""
 
-    rgb: UInt8[ndarray, "height width 3"]
+    color: Float[ndarray, "height width 3"]
+    """Display colors from 0 (black) to 1, as they are before a camera's faults."""
     label: UInt8[ndarray, "height width"]
     depth: Float[ndarray, "height width"]
     """Distance along the ray in metres, infinite where there is sky."""
+
+    @property
+    def rgb(self) -> UInt8[ndarray, "height width 3"]:
+        """The colors in 8 bits."""
+        return np.round(255 * self.color.clip(0, 1)).astype(np.uint8)
 
 
 class Renderer:
@@ -42,11 +52,13 @@ class Renderer:
         town: to look at.
         seed: of the town.
         easy: give every class a color of its own.
+        sun_width: diameter of the sun in degrees; 0 for hard shadows.
     """
 
-    def __init__(self, town: Town, seed: int, easy: bool = False) -> None:
+    def __init__(self, town: Town, seed: int, easy: bool = False, sun_width: float = 0.0) -> None:
         rng = np.random.default_rng([seed, 3])
-        self.town, self.mesh, self.easy = town, town.mesh, easy
+        self.town, self.mesh, self.easy, self.sun_width = town, town.mesh, easy, sun_width
+        self._seed, self._jitter = seed, np.random.default_rng([seed, SUN_STREAM])
         self.noise = Noise(rng)
         azimuth, elevation = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(42, 56))
         self.sun = np.array(
@@ -56,7 +68,14 @@ class Renderer:
         TriangleMesh(self._scene, self.mesh.vertices.astype(np.float32), self.mesh.faces.astype(np.int32))
         self._tangents, self._slopes = _frames(self.mesh.normals, self.mesh.yaws[self.mesh.face_part])
 
-    def view(self, pose: Float[ndarray, "4 4"], camera: Float[ndarray, "4 4"], size: int, supersampling: int) -> View:
+    def view(
+        self,
+        pose: Float[ndarray, "4 4"],
+        camera: Float[ndarray, "4 4"],
+        size: int,
+        supersampling: int,
+        distortion: float = 0.0,
+    ) -> View:
         """Renders one view.
 
         Args:
@@ -64,9 +83,12 @@ class Renderer:
             camera: Pinhole matrix in pixels.
             size: Width and height in pixels.
             supersampling: Color rays per pixel and axis.
+            distortion: of the lens, see `lens_distortion`.
         """
+        # of the place, so that a view is the same whatever was looked at before
+        self._jitter = np.random.default_rng([self._seed, SUN_STREAM, *pose[:3, 3].astype(np.float32).view(np.uint32)])
         centres = np.arange(size) + 0.5
-        directions = _directions(pose, camera, centres, centres)
+        directions = _directions(pose, camera, distortion, centres, centres)
         hit = self._cast(pose[:3, 3], directions.reshape(-1, 3))
         label = self._labels(hit).reshape(size, size)
         depth = hit.distance.reshape(size, size)
@@ -75,10 +97,10 @@ class Renderer:
         rows = max(CHUNK // len(fine) // supersampling, 1) * supersampling
         color = np.empty((len(fine), len(fine), 3), np.float32)
         for start in range(0, len(fine), rows):
-            block = _directions(pose, camera, fine, fine[start : start + rows])
+            block = _directions(pose, camera, distortion, fine, fine[start : start + rows])
             color[start : start + rows] = self._colors(pose[:3, 3], block.reshape(-1, 3), angle).reshape(block.shape)
         color = color.reshape(size, supersampling, size, supersampling, 3).mean(axis=(1, 3))
-        return View(np.round(255 * color.clip(0, 1)).astype(np.uint8), label, depth)
+        return View(color, label, depth)
 
     def look_down(self, xs: Float[ndarray, "rows columns"], ys: Float[ndarray, "rows columns"], side: float) -> View:
         """The town straight from above, each pixel seen along its own ray.
@@ -91,6 +113,7 @@ class Renderer:
         Returns:
             Colors, labels, and as `depth` the height of the surface in metres; minus infinity where there is none.
         """
+        self._jitter = np.random.default_rng([self._seed, SUN_STREAM])
         size = xs.shape
         places = np.stack([xs.ravel(), ys.ravel(), np.full(xs.size, CEILING)], axis=-1)
         down = np.broadcast_to(np.float32([0, 0, -1]), places.shape)
@@ -101,8 +124,8 @@ class Renderer:
             labels.append(self._labels(hit))
             heights.append(CEILING - hit.distance)
             colors.append(self._colors(origins, rays, side / CEILING))
-        rgb = np.round(255 * np.concatenate(colors).clip(0, 1)).astype(np.uint8)
-        return View(rgb.reshape(*size, 3), np.concatenate(labels).reshape(size), np.concatenate(heights).reshape(size))
+        color = np.concatenate(colors).reshape(*size, 3)
+        return View(color, np.concatenate(labels).reshape(size), np.concatenate(heights).reshape(size))
 
     def _cast(self, origin: Float[ndarray, "*rays 3"], directions: Points) -> _Hit:
         origins = np.broadcast_to(origin.astype(np.float32), directions.shape)
@@ -150,12 +173,23 @@ class Renderer:
         facing = np.maximum(normals @ self.sun, 0)
         lit = np.flatnonzero(facing > 0)
         starts = points[lit] + SHADOW_OFFSET * normals[lit] + SHADOW_OFFSET * self.sun
-        rays = np.ascontiguousarray(np.broadcast_to(self.sun, starts.shape))
+        rays = self._towards_sun(len(starts))
         blocked = self._scene.run(np.ascontiguousarray(starts, np.float32), rays, query="OCCLUDED") >= 0
         sun = facing.copy()
         sun[lit[blocked]] = 0
         sky = 0.62 + 0.38 * normals[:, 2]
         return sun[:, None] * np.float32([1.42, 1.34, 1.2]) + sky[:, None] * np.float32([0.32, 0.37, 0.45])
+
+    def _towards_sun(self, count: int) -> Points:
+        """Directions of shadow rays: one for each color ray, somewhere on the sun or in the haze around it."""
+        rays = np.broadcast_to(self.sun, (count, 3))
+        if self.sun_width > 0:
+            offsets = sun_offsets(self._jitter, count, self.sun_width)
+            side = np.cross(self.sun, np.float32([0, 0, 1]))
+            side /= np.linalg.norm(side)
+            rays = rays + offsets[:, :1] * side + offsets[:, 1:] * np.cross(self.sun, side)
+            rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+        return np.ascontiguousarray(rays, np.float32)
 
     def _reflectance(self, hit: _Hit, footprint: Float[ndarray, " n"]) -> Float[ndarray, "n 3"]:
         part = self.mesh.face_part[hit.face]
@@ -184,6 +218,7 @@ class Renderer:
             color=self.mesh.colors[part].astype(np.float32),
             accent=self.mesh.accents[part].astype(np.float32),
             footprint=footprint,
+            shade=self.mesh.shades[face].astype(np.float32),
         )
 
 
@@ -206,14 +241,26 @@ def sky_color(directions: Points, sun: Float[ndarray, " 3"]) -> Float[ndarray, "
     return haze + (zenith - haze) * height + 0.08 * glow * np.float32([1.0, 0.9, 0.7])
 
 
+def sun_offsets(rng: np.random.Generator, count: int, width: float) -> Float[ndarray, "count 2"]:
+    """Where on a hazy sun shadow rays go, as tangents of angles: most to its disc, some to the haze around it."""
+    distance = np.tan(np.radians(width) / 2) * np.sqrt(rng.random(count, np.float32))
+    distance *= np.where(rng.random(count, np.float32) < HAZE, np.float32(HAZE_WIDTH), np.float32(1))
+    angle = 2 * np.pi * rng.random(count, np.float32)
+    return (distance * np.stack([np.cos(angle), np.sin(angle)])).T.astype(np.float32)
+
+
 def _tone(light: Float[ndarray, "n 3"]) -> Float[ndarray, "n 3"]:
     """Display color of linear light: gamma 2.2."""
     return np.power(np.maximum(light, 0), np.float32(1 / 2.2))
 
 
-def _directions(pose: ndarray, camera: ndarray, columns: ndarray, rows: ndarray) -> Float[ndarray, "rows columns 3"]:
+def _directions(
+    pose: ndarray, camera: ndarray, distortion: float, columns: ndarray, rows: ndarray
+) -> Float[ndarray, "rows columns 3"]:
     """Unit directions in the world through image places given in pixels."""
     u, v = np.meshgrid((columns - camera[0, 2]) / camera[0, 0], (rows - camera[1, 2]) / camera[1, 1])
+    stretch = 1 + distortion * (u**2 + v**2)
+    u, v = u * stretch, v * stretch
     local = np.stack([u, v, np.ones_like(u)], axis=-1) @ pose[:3, :3].T
     return (local / np.linalg.norm(local, axis=-1, keepdims=True)).astype(np.float32)
 
