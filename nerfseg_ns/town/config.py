@@ -8,8 +8,12 @@ from typing import Literal
 class FaultsConfig:
     """What photos of real flights have and rendered ones have not; counts with `--real` only."""
 
-    leaf_size: float = 0.4
+    leaf_size: float = 0.5
     """Width of a leaf cluster in metres: crowns are made of such, at many depths. 0: smooth crowns."""
+    wind: float = 1.0
+    """How much wind turns leaves from photo to photo, which makes them brighter or darker. 0: they keep still."""
+    groves: int = 60
+    """Groves with closed canopies, planted where there is room; the town's own trees are larger too. 0: as they are."""
     exposure: float = 1.0
     """Stops between the darkest and the brightest photo; white balance varies by a quarter of it. 0: all the same."""
     pose_error: float = 0.5

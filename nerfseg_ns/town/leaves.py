@@ -15,7 +15,7 @@ from nerfseg_ns.town.meshes import Color, Geometry, MeshBuilder
 
 STREAM = 4
 """Of the seed's random numbers: another one than the layout's, so that trees stand where they stand without leaves."""
-COVERAGE = 1.6
+COVERAGE = 1.5
 """Area of all leaves as a share of the crown's surface."""
 DEPTH = 0.5
 """How deep leaves lie, as a share of a crown's smallest half extent."""
@@ -23,7 +23,7 @@ DEEPEST = 1.5
 """Metres; no leaf lies deeper, however large the crown."""
 FRAY = 0.25
 """How far leaves stand out of the crown, as a share of the depth."""
-LOWEST = -0.3
+LOWEST = -0.1
 """Surfaces that look down more than this (z of their normal) are bare: no photo from above shows them."""
 TILT = 0.9
 """How much the leaves' directions differ from the crown's own."""

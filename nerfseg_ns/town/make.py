@@ -118,9 +118,10 @@ def _is_finished(output: Path, record: dict) -> bool:
 
 def make_renderer(config: TownConfig) -> Renderer:
     """What casts rays at the town of the given options."""
-    faults = config.faults if config.real else None
-    town = build_town(config.seed, faults.leaf_size if faults else 0.0)
-    return Renderer(town, config.seed, config.easy, faults.sun_width if faults else 0.0)
+    if not config.real:
+        return Renderer(build_town(config.seed), config.seed, config.easy)
+    town = build_town(config.seed, config.faults.leaf_size, config.faults.groves)
+    return Renderer(town, config.seed, config.easy, config.faults.sun_width, config.faults.wind)
 
 
 def _write_scene(config: TownConfig, record: dict, folder: Path) -> None:

@@ -43,6 +43,8 @@ class MeshBuilder:
     parts: list = field(default_factory=list)
     shades: list = field(default_factory=list)
     count: int = 0
+    growth: float = 1.0
+    """How much taller and wider trees are."""
 
     def add(
         self,

@@ -23,8 +23,10 @@ SHADOW_OFFSET = 0.03
 """Metres from a surface at which its shadow rays start."""
 HAZE, HAZE_WIDTH = 0.25, 8.0
 """Share of a soft sun's light that comes from the haze around it, and the haze's width in suns."""
-SUN_STREAM = 7
-"""Of the seed's random numbers: the places on the sun."""
+TURN = 0.8
+"""Logarithm of how much brighter or darker wind makes a leaf, at the most."""
+MOMENT_STREAM = 7
+"""Of the seed's random numbers: what differs from view to view."""
 
 Points = Float[ndarray, "n 3"]
 
@@ -53,12 +55,14 @@ class Renderer:
         seed: of the town.
         easy: give every class a color of its own.
         sun_width: diameter of the sun in degrees; 0 for hard shadows.
+        wind: how much it turns leaves from view to view, which changes their brightness.
     """
 
-    def __init__(self, town: Town, seed: int, easy: bool = False, sun_width: float = 0.0) -> None:
+    def __init__(self, town: Town, seed: int, easy: bool = False, sun_width: float = 0.0, wind: float = 0.0) -> None:
         rng = np.random.default_rng([seed, 3])
-        self.town, self.mesh, self.easy, self.sun_width = town, town.mesh, easy, sun_width
-        self._seed, self._jitter = seed, np.random.default_rng([seed, SUN_STREAM])
+        self.town, self.mesh, self.easy, self.sun_width, self.wind = town, town.mesh, easy, sun_width, wind
+        self._seed = seed
+        self._now = _Moment(self._draws())
         self.noise = Noise(rng)
         azimuth, elevation = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(42, 56))
         self.sun = np.array(
@@ -86,7 +90,7 @@ class Renderer:
             distortion: of the lens, see `lens_distortion`.
         """
         # of the place, so that a view is the same whatever was looked at before
-        self._jitter = np.random.default_rng([self._seed, SUN_STREAM, *pose[:3, 3].astype(np.float32).view(np.uint32)])
+        self._now = _Moment(self._draws(*pose[:3, 3].astype(np.float32).view(np.uint32)))
         centres = np.arange(size) + 0.5
         directions = _directions(pose, camera, distortion, centres, centres)
         hit = self._cast(pose[:3, 3], directions.reshape(-1, 3))
@@ -113,7 +117,7 @@ class Renderer:
         Returns:
             Colors, labels, and as `depth` the height of the surface in metres; minus infinity where there is none.
         """
-        self._jitter = np.random.default_rng([self._seed, SUN_STREAM])
+        self._now = _Moment(self._draws())
         size = xs.shape
         places = np.stack([xs.ravel(), ys.ravel(), np.full(xs.size, CEILING)], axis=-1)
         down = np.broadcast_to(np.float32([0, 0, -1]), places.shape)
@@ -126,6 +130,9 @@ class Renderer:
             colors.append(self._colors(origins, rays, side / CEILING))
         color = np.concatenate(colors).reshape(*size, 3)
         return View(color, np.concatenate(labels).reshape(size), np.concatenate(heights).reshape(size))
+
+    def _draws(self, *place: int) -> np.random.Generator:
+        return np.random.default_rng([self._seed, MOMENT_STREAM, *place])
 
     def _cast(self, origin: Float[ndarray, "*rays 3"], directions: Points) -> _Hit:
         origins = np.broadcast_to(origin.astype(np.float32), directions.shape)
@@ -184,7 +191,7 @@ class Renderer:
         """Directions of shadow rays: one for each color ray, somewhere on the sun or in the haze around it."""
         rays = np.broadcast_to(self.sun, (count, 3))
         if self.sun_width > 0:
-            offsets = sun_offsets(self._jitter, count, self.sun_width)
+            offsets = sun_offsets(self._now.rng, count, self.sun_width)
             side = np.cross(self.sun, np.float32([0, 0, 1]))
             side /= np.linalg.norm(side)
             rays = rays + offsets[:, :1] * side + offsets[:, 1:] * np.cross(self.sun, side)
@@ -218,8 +225,23 @@ class Renderer:
             color=self.mesh.colors[part].astype(np.float32),
             accent=self.mesh.accents[part].astype(np.float32),
             footprint=footprint,
-            shade=self.mesh.shades[face].astype(np.float32),
+            shade=self._shade(face),
         )
+
+    def _shade(self, face: Int[ndarray, " n"]) -> Float[ndarray, " n"]:
+        """Factors on the colors of leaves; wind turns each of them anew for every view."""
+        shade = self.mesh.shades[face].astype(np.float32)
+        if self.wind > 0:
+            turn = 2 * self.noise.cell(face, np.full_like(face, self._now.gust)) - 1
+            shade *= np.exp(np.float32(TURN * self.wind) * turn)
+        return shade
+
+
+class _Moment:
+    """What differs from view to view: where shadow rays go on the sun, how leaves are turned."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng, self.gust = rng, int(rng.integers(1 << 20))
 
 
 @dataclass(frozen=True)
