@@ -15,7 +15,7 @@ from nerfseg_ns.errors import UserError
 from nerfseg_ns.town.camera_faults import FAULTS, take_photo, write_faults
 from nerfseg_ns.town.cameras import Pose, intrinsics, lens_distortion, plan_cameras
 from nerfseg_ns.town.classes import CLASSES
-from nerfseg_ns.town.config import TownConfig
+from nerfseg_ns.town.config import FaultsConfig, TownConfig
 from nerfseg_ns.town.layout import build_town
 from nerfseg_ns.town.pose_errors import found_poses
 from nerfseg_ns.town.render import Renderer
@@ -27,6 +27,8 @@ from nerfseg_ns.town.write_earth_studio import EarthStudioWriter
 VERSION = 1
 """Counts up when the same options give other bytes than before."""
 RECORD = "town.json"
+SMALLEST_LEAF = 0.2
+"""Metres."""
 
 _WRITERS: dict[str, type[SceneWriter]] = {"carla-mvs": CarlaMVSWriter, "earth-studio": EarthStudioWriter}
 _EARTH_STUDIO_OPTIONS = ("layout", "latitude", "longitude", "altitude")
@@ -88,6 +90,7 @@ def _check(config: TownConfig) -> None:
         )
     if not 10 <= config.field_of_view <= 100:
         raise UserError(f"field_of_view is {config.field_of_view} degrees; choose one between 10 and 100.")
+    _check_faults(config.faults)
     if config.seed < 0:
         raise UserError(f"seed is {config.seed}; choose one of 0 or more.")
     if config.layout not in _WRITERS:
@@ -97,6 +100,17 @@ def _check(config: TownConfig) -> None:
         raise UserError(
             f"The town cannot be at latitude {config.latitude}, longitude {config.longitude}, altitude "
             f"{config.altitude} m; choose -89 to 89, -180 to 180 degrees and -450 to 9000 m."
+        )
+
+
+def _check_faults(faults: FaultsConfig) -> None:
+    for name, value in asdict(faults).items():
+        if not 0 <= value < float("inf"):
+            raise UserError(f"faults.{name} is {value}; choose 0 (none of it) or more.")
+    if 0 < faults.leaf_size < SMALLEST_LEAF:
+        raise UserError(
+            f"faults.leaf_size is {faults.leaf_size} m, too many leaves; choose {SMALLEST_LEAF} or more, "
+            "or 0 for smooth crowns."
         )
 
 
