@@ -22,7 +22,7 @@ from nerfseg_ns.town.cameras import METRES_PER_UNIT, intrinsics, plan_cameras
 from nerfseg_ns.town.classes import Label
 from nerfseg_ns.town.config import FaultsConfig, TownConfig
 from nerfseg_ns.town.make import make_renderer, make_town
-from nerfseg_ns.town.render import HAZE_WIDTH, sun_offsets
+from nerfseg_ns.town.moment import HAZE_WIDTH, sun_offsets
 
 LEAVES = FaultsConfig(leaf_size=1.0, groves=2)
 """Few large leaves, which are soon built."""

@@ -13,6 +13,7 @@ from numpy import ndarray
 from nerfseg_ns.town.classes import GROUND_LABELS, Label, Material
 from nerfseg_ns.town.easy import give_away
 from nerfseg_ns.town.layout import Town
+from nerfseg_ns.town.moment import Moment
 from nerfseg_ns.town.textures import Noise, Surface, shade, shade_ground
 
 CHUNK = 1 << 18
@@ -21,12 +22,6 @@ CEILING = 200.0
 """Metres; above all that a town has."""
 SHADOW_OFFSET = 0.03
 """Metres from a surface at which its shadow rays start."""
-HAZE, HAZE_WIDTH = 0.25, 8.0
-"""Share of a soft sun's light that comes from the haze around it, and the haze's width in suns."""
-TURN = 0.8
-"""Logarithm of how much brighter or darker wind makes a leaf, at the most."""
-MOMENT_STREAM = 7
-"""Of the seed's random numbers: what differs from view to view."""
 
 Points = Float[ndarray, "n 3"]
 
@@ -61,8 +56,7 @@ class Renderer:
     def __init__(self, town: Town, seed: int, easy: bool = False, sun_width: float = 0.0, wind: float = 0.0) -> None:
         rng = np.random.default_rng([seed, 3])
         self.town, self.mesh, self.easy, self.sun_width, self.wind = town, town.mesh, easy, sun_width, wind
-        self._seed = seed
-        self._now = _Moment(self._draws())
+        self._seed, self._now = seed, Moment(seed, np.zeros(3))
         self.noise = Noise(rng)
         azimuth, elevation = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(42, 56))
         self.sun = np.array(
@@ -89,8 +83,7 @@ class Renderer:
             supersampling: Color rays per pixel and axis.
             distortion: of the lens, see `lens_distortion`.
         """
-        # of the place, so that a view is the same whatever was looked at before
-        self._now = _Moment(self._draws(*pose[:3, 3].astype(np.float32).view(np.uint32)))
+        self._now = Moment(self._seed, pose[:3, 3])
         centres = np.arange(size) + 0.5
         directions = _directions(pose, camera, distortion, centres, centres)
         hit = self._cast(pose[:3, 3], directions.reshape(-1, 3))
@@ -117,7 +110,7 @@ class Renderer:
         Returns:
             Colors, labels, and as `depth` the height of the surface in metres; minus infinity where there is none.
         """
-        self._now = _Moment(self._draws())
+        self._now = Moment(self._seed, np.zeros(3))
         size = xs.shape
         places = np.stack([xs.ravel(), ys.ravel(), np.full(xs.size, CEILING)], axis=-1)
         down = np.broadcast_to(np.float32([0, 0, -1]), places.shape)
@@ -130,9 +123,6 @@ class Renderer:
             colors.append(self._colors(origins, rays, side / CEILING))
         color = np.concatenate(colors).reshape(*size, 3)
         return View(color, np.concatenate(labels).reshape(size), np.concatenate(heights).reshape(size))
-
-    def _draws(self, *place: int) -> np.random.Generator:
-        return np.random.default_rng([self._seed, MOMENT_STREAM, *place])
 
     def _cast(self, origin: Float[ndarray, "*rays 3"], directions: Points) -> _Hit:
         origins = np.broadcast_to(origin.astype(np.float32), directions.shape)
@@ -180,23 +170,12 @@ class Renderer:
         facing = np.maximum(normals @ self.sun, 0)
         lit = np.flatnonzero(facing > 0)
         starts = points[lit] + SHADOW_OFFSET * normals[lit] + SHADOW_OFFSET * self.sun
-        rays = self._towards_sun(len(starts))
+        rays = self._now.towards_sun(self.sun, self.sun_width, len(starts))
         blocked = self._scene.run(np.ascontiguousarray(starts, np.float32), rays, query="OCCLUDED") >= 0
         sun = facing.copy()
         sun[lit[blocked]] = 0
         sky = 0.62 + 0.38 * normals[:, 2]
         return sun[:, None] * np.float32([1.42, 1.34, 1.2]) + sky[:, None] * np.float32([0.32, 0.37, 0.45])
-
-    def _towards_sun(self, count: int) -> Points:
-        """Directions of shadow rays: one for each color ray, somewhere on the sun or in the haze around it."""
-        rays = np.broadcast_to(self.sun, (count, 3))
-        if self.sun_width > 0:
-            offsets = sun_offsets(self._now.rng, count, self.sun_width)
-            side = np.cross(self.sun, np.float32([0, 0, 1]))
-            side /= np.linalg.norm(side)
-            rays = rays + offsets[:, :1] * side + offsets[:, 1:] * np.cross(self.sun, side)
-            rays /= np.linalg.norm(rays, axis=1, keepdims=True)
-        return np.ascontiguousarray(rays, np.float32)
 
     def _reflectance(self, hit: _Hit, footprint: Float[ndarray, " n"]) -> Float[ndarray, "n 3"]:
         part = self.mesh.face_part[hit.face]
@@ -231,17 +210,7 @@ class Renderer:
     def _shade(self, face: Int[ndarray, " n"]) -> Float[ndarray, " n"]:
         """Factors on the colors of leaves; wind turns each of them anew for every view."""
         shade = self.mesh.shades[face].astype(np.float32)
-        if self.wind > 0:
-            turn = 2 * self.noise.cell(face, np.full_like(face, self._now.gust)) - 1
-            shade *= np.exp(np.float32(TURN * self.wind) * turn)
-        return shade
-
-
-class _Moment:
-    """What differs from view to view: where shadow rays go on the sun, how leaves are turned."""
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self.rng, self.gust = rng, int(rng.integers(1 << 20))
+        return shade * self._now.turned(face, self.wind, self.noise) if self.wind > 0 else shade
 
 
 @dataclass(frozen=True)
@@ -261,14 +230,6 @@ def sky_color(directions: Points, sun: Float[ndarray, " 3"]) -> Float[ndarray, "
     glow = np.clip(directions @ sun, 0, 1)[:, None] ** 4
     haze, zenith = np.float32([0.80, 0.85, 0.89]), np.float32([0.42, 0.60, 0.84])
     return haze + (zenith - haze) * height + 0.08 * glow * np.float32([1.0, 0.9, 0.7])
-
-
-def sun_offsets(rng: np.random.Generator, count: int, width: float) -> Float[ndarray, "count 2"]:
-    """Where on a hazy sun shadow rays go, as tangents of angles: most to its disc, some to the haze around it."""
-    distance = np.tan(np.radians(width) / 2) * np.sqrt(rng.random(count, np.float32))
-    distance *= np.where(rng.random(count, np.float32) < HAZE, np.float32(HAZE_WIDTH), np.float32(1))
-    angle = 2 * np.pi * rng.random(count, np.float32)
-    return (distance * np.stack([np.cos(angle), np.sin(angle)])).T.astype(np.float32)
 
 
 def _tone(light: Float[ndarray, "n 3"]) -> Float[ndarray, "n 3"]:
