@@ -16,6 +16,7 @@ SPLITS = ("train", "validation", "test")
 SHIFTS = {"train": 0.0, "validation": 0.31, "test": 0.57}
 """By how much of a step a split's views are turned against the training views."""
 
+Pose = Float[ndarray, "4 4"]
 Poses = Float[ndarray, "views 4 4"]
 
 
@@ -42,6 +43,13 @@ def intrinsics(config: TownConfig) -> Float[ndarray, "4 4"]:
     matrix = np.diag([focal, focal, 1.0, 1.0])
     matrix[:2, 2] = config.image_size / 2
     return matrix
+
+
+def lens_distortion(config: TownConfig) -> float:
+    """Coefficient k of the lens: what the pinhole matrix says is at x (1 + k |x|^2) focal lengths, it shows at x."""
+    corner = np.sqrt(2) * np.tan(np.radians(config.field_of_view) / 2)
+    error = config.faults.lens_error if config.real else 0.0
+    return float(error / intrinsics(config)[0, 0] / corner**3)
 
 
 def look_at(eye: Float[ndarray, " 3"], target: Float[ndarray, " 3"], up: Float[ndarray, " 3"]) -> Float[ndarray, "4 4"]:

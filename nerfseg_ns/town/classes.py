@@ -73,7 +73,8 @@ GROUND_LABELS = np.array(
 
 
 class Material(IntEnum):
-    """How a surface is painted; `GROUND` looks at the map, the others at their part's colors."""
+    """How a surface is painted; `GROUND` looks at the map, the others at their part's colors, `LEAF` at its
+    face's shade too."""
 
     GROUND = 0
     FACADE = 1
@@ -84,6 +85,7 @@ class Material(IntEnum):
     PAINT = 6
     MASONRY = 7
     CORRUGATED = 8
+    LEAF = 9
 
 
 CLASSES = ClassTable(tuple(NAMES), tuple(CARLA_COLORS[name] for name in NAMES))

@@ -1,7 +1,31 @@
 """Options of the built-in town. Imports nothing heavy, so that the command line can read it at no cost."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+
+@dataclass
+class FaultsConfig:
+    """What photos of real flights have and rendered ones have not; counts with `--real` only."""
+
+    leaf_size: float = 0.5
+    """Width of a leaf cluster in metres: crowns are made of such, at many depths. 0: smooth crowns."""
+    wind: float = 1.0
+    """How much wind turns leaves from photo to photo, which makes them brighter or darker. 0: they keep still."""
+    groves: int = 60
+    """Groves with closed canopies, planted where there is room; the town's own trees are larger too. 0: as they are."""
+    exposure: float = 1.0
+    """Stops between the darkest and the brightest photo; white balance varies by a quarter of it. 0: all the same."""
+    pose_error: float = 0.5
+    """Error of the written poses, in pixels of the photo: median of how far it moves what is seen. 0: true poses."""
+    lens_error: float = 0.3
+    """Distortion that the written camera does not know, in pixels at the image's corners. 0: none."""
+    sun_width: float = 0.53
+    """Diameter of the sun in degrees, with a haze around it that shines too. 0: hard shadows."""
+    blur: float = 0.65
+    """Gaussian blur of the photos in pixels, on average; some have motion blur as well. 0: none."""
+    noise: float = 1.5
+    """Noise of the photos in grey levels, on average. 0: none."""
 
 
 @dataclass
@@ -29,6 +53,11 @@ class TownConfig:
     easy: bool = False
     """Give every class a color of its own, so that a classifier of single photos can tell them. Without it classes
     share colors: a green roof looks like a lawn."""
+    real: bool = False
+    """Photos with the faults of real flights: crowns of leaves that matching does not find again, exposures that
+    differ, soft shadows, blur, noise, poses that are half a pixel wrong. Labels and depth stay exact."""
+    faults: FaultsConfig = field(default_factory=FaultsConfig)
+    """How much of each, with `--real`."""
     layout: Literal["carla-mvs", "earth-studio"] = "carla-mvs"
     """Form of the scene on disk: posed trees of the paper's Carla-MVS data (poses scaled, PNGs), or what Google Earth
     Studio renders and exports (JPEGs and 3D tracking data, at a real place), for the google-earth-data dataparser."""

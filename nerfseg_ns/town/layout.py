@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,11 +12,19 @@ from nerfseg_ns.town.blocks import Block, Site
 from nerfseg_ns.town.classes import Label, Material
 from nerfseg_ns.town.country import build_country, paint_country
 from nerfseg_ns.town.ground import GroundMap
+from nerfseg_ns.town.groves import plant_groves
+from nerfseg_ns.town.leaves import LeafyBuilder
 from nerfseg_ns.town.meshes import MeshBuilder, TownMesh
 from nerfseg_ns.town.streets import SIDEWALK_WIDTH, Street, paint_streets, plan_streets
 
 FILLS = [blocks.park, blocks.yard, blocks.market, blocks.offices, blocks.offices] + [blocks.homes] * 4
 """What the nine blocks hold; which one lies where is the seed's."""
+
+
+GROWTH = 1.4
+"""Of trees in a town with groves: as tall as old ones."""
+GROVES_STREAM = 8
+"""Of the seed's random numbers: groves change nothing else."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +35,18 @@ class Town:
     ground: GroundMap
 
 
-def build_town(seed: int) -> Town:
-    """Builds the town of a seed; independent of cameras and image size."""
+def build_town(seed: int, leaf_size: float = 0.0, groves: int = 0) -> Town:
+    """Builds the town of a seed; independent of cameras and image size.
+
+    Args:
+        seed: which town.
+        leaf_size: width of the leaves that crowns are made of, metres; 0 for smooth crowns, at the same places.
+        groves: of large trees, beside all that the town has without them; its own trees are larger then, too.
+    """
     rng = np.random.default_rng([seed, 1])
-    site = Site(MeshBuilder(), GroundMap(), rng)
+    builder = LeafyBuilder(seed, leaf_size) if leaf_size > 0 else MeshBuilder()
+    builder.growth = GROWTH if groves else 1.0
+    site = Site(builder, GroundMap(), rng)
     streets = plan_streets(rng)
     paint_country(site.ground, rng)
     paint_streets(site.ground, streets, rng)
@@ -39,6 +55,7 @@ def build_town(seed: int) -> Town:
     _furnish_streets(site, streets)
     site.ground.raise_hills(rng)
     build_country(site)
+    plant_groves(replace(site, rng=np.random.default_rng([seed, GROVES_STREAM])), groves)
     site.builder.add(site.ground.mesh(), Label.TERRAIN, Material.GROUND)
     return Town(site.builder.build(), site.ground)
 

@@ -24,6 +24,8 @@ class TownMesh:
     faces: Int[ndarray, "faces 3"]
     normals: Float[ndarray, "faces 3"]
     face_part: Int[ndarray, " faces"]
+    shades: Float[ndarray, " faces"]
+    """Factor on the color, of leaves; 1 elsewhere."""
     labels: Int[ndarray, " parts"]
     materials: Int[ndarray, " parts"]
     colors: Float[ndarray, "parts 3"]
@@ -39,7 +41,10 @@ class MeshBuilder:
     vertices: list = field(default_factory=list)
     faces: list = field(default_factory=list)
     parts: list = field(default_factory=list)
+    shades: list = field(default_factory=list)
     count: int = 0
+    growth: float = 1.0
+    """How much taller and wider trees are."""
 
     def add(
         self,
@@ -50,6 +55,7 @@ class MeshBuilder:
         accent: Color = (90, 90, 90),
         at: tuple[float, float, float] = (0.0, 0.0, 0.0),
         yaw: float = 0.0,
+        shades: Float[ndarray, " faces"] | None = None,
     ) -> None:
         """Adds one part, turned by `yaw` radians about its own z axis, then moved to `at` metres.
 
@@ -61,6 +67,7 @@ class MeshBuilder:
             accent: Second color of the material (window frames, stains, other leaves), sRGB 0 to 255.
             at: Where its origin goes; texture coordinates start there too.
             yaw: Turn about z in radians.
+            shades: Factors on the color of each triangle, of leaves.
         """
         local, triangles = geometry
         cosine, sine = np.cos(yaw), np.sin(yaw)
@@ -68,6 +75,7 @@ class MeshBuilder:
         self.vertices.append(turned + np.asarray(at))
         self.faces.append(np.asarray(triangles) + self.count)
         self.parts.append((int(label), int(material), color, accent, at, yaw, len(triangles)))
+        self.shades.append(np.ones(len(triangles)) if shades is None else shades)
         self.count += len(local)
 
     def build(self) -> TownMesh:
@@ -82,6 +90,7 @@ class MeshBuilder:
             faces=faces,
             normals=normals,
             face_part=np.repeat(np.arange(len(size)), size),
+            shades=np.concatenate(self.shades),
             labels=np.array(label),
             materials=np.array(material),
             colors=linear(np.array(color)),

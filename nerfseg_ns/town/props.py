@@ -16,7 +16,7 @@ def pick(rng: np.random.Generator, options: list) -> tuple:
 
 def tree(builder: MeshBuilder, rng: np.random.Generator, x: float, y: float, z: float, size: float = 1.0) -> None:
     """A deciduous tree (trunk and two blobs) or a conifer (trunk and two cones), 5 to 10 m tall times `size`."""
-    height = size * rng.uniform(5.5, 9.5)
+    height = size * builder.growth * rng.uniform(5.5, 9.5)
     trunk = cylinder(0.3 * size + 0.1, 0.5 * height, 6, base=-1.0)
     builder.add(trunk, Label.VEGETATION, Material.PAINT, palette.BARK, palette.BARK, (x, y, z))
     if rng.random() < 0.25:

@@ -13,6 +13,7 @@ from numpy import ndarray
 from nerfseg_ns.town.classes import GROUND_LABELS, Label, Material
 from nerfseg_ns.town.easy import give_away
 from nerfseg_ns.town.layout import Town
+from nerfseg_ns.town.moment import Moment
 from nerfseg_ns.town.textures import Noise, Surface, shade, shade_ground
 
 CHUNK = 1 << 18
@@ -29,10 +30,16 @@ Points = Float[ndarray, "n 3"]
 class View:
     """One rendered view."""
 
-    rgb: UInt8[ndarray, "height width 3"]
+    color: Float[ndarray, "height width 3"]
+    """Display colors from 0 (black) to 1, as they are before a camera's faults."""
     label: UInt8[ndarray, "height width"]
     depth: Float[ndarray, "height width"]
     """Distance along the ray in metres, infinite where there is sky."""
+
+    @property
+    def rgb(self) -> UInt8[ndarray, "height width 3"]:
+        """The colors in 8 bits."""
+        return np.round(255 * self.color.clip(0, 1)).astype(np.uint8)
 
 
 class Renderer:
@@ -42,11 +49,14 @@ class Renderer:
         town: to look at.
         seed: of the town.
         easy: give every class a color of its own.
+        sun_width: diameter of the sun in degrees; 0 for hard shadows.
+        wind: how much it turns leaves from view to view, which changes their brightness.
     """
 
-    def __init__(self, town: Town, seed: int, easy: bool = False) -> None:
+    def __init__(self, town: Town, seed: int, easy: bool = False, sun_width: float = 0.0, wind: float = 0.0) -> None:
         rng = np.random.default_rng([seed, 3])
-        self.town, self.mesh, self.easy = town, town.mesh, easy
+        self.town, self.mesh, self.easy, self.sun_width, self.wind = town, town.mesh, easy, sun_width, wind
+        self._seed, self._now = seed, Moment(seed, np.zeros(3))
         self.noise = Noise(rng)
         azimuth, elevation = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(42, 56))
         self.sun = np.array(
@@ -56,7 +66,14 @@ class Renderer:
         TriangleMesh(self._scene, self.mesh.vertices.astype(np.float32), self.mesh.faces.astype(np.int32))
         self._tangents, self._slopes = _frames(self.mesh.normals, self.mesh.yaws[self.mesh.face_part])
 
-    def view(self, pose: Float[ndarray, "4 4"], camera: Float[ndarray, "4 4"], size: int, supersampling: int) -> View:
+    def view(
+        self,
+        pose: Float[ndarray, "4 4"],
+        camera: Float[ndarray, "4 4"],
+        size: int,
+        supersampling: int,
+        distortion: float = 0.0,
+    ) -> View:
         """Renders one view.
 
         Args:
@@ -64,9 +81,11 @@ class Renderer:
             camera: Pinhole matrix in pixels.
             size: Width and height in pixels.
             supersampling: Color rays per pixel and axis.
+            distortion: of the lens, see `lens_distortion`.
         """
+        self._now = Moment(self._seed, pose[:3, 3])
         centres = np.arange(size) + 0.5
-        directions = _directions(pose, camera, centres, centres)
+        directions = _directions(pose, camera, distortion, centres, centres)
         hit = self._cast(pose[:3, 3], directions.reshape(-1, 3))
         label = self._labels(hit).reshape(size, size)
         depth = hit.distance.reshape(size, size)
@@ -75,10 +94,10 @@ class Renderer:
         rows = max(CHUNK // len(fine) // supersampling, 1) * supersampling
         color = np.empty((len(fine), len(fine), 3), np.float32)
         for start in range(0, len(fine), rows):
-            block = _directions(pose, camera, fine, fine[start : start + rows])
+            block = _directions(pose, camera, distortion, fine, fine[start : start + rows])
             color[start : start + rows] = self._colors(pose[:3, 3], block.reshape(-1, 3), angle).reshape(block.shape)
         color = color.reshape(size, supersampling, size, supersampling, 3).mean(axis=(1, 3))
-        return View(np.round(255 * color.clip(0, 1)).astype(np.uint8), label, depth)
+        return View(color, label, depth)
 
     def look_down(self, xs: Float[ndarray, "rows columns"], ys: Float[ndarray, "rows columns"], side: float) -> View:
         """The town straight from above, each pixel seen along its own ray.
@@ -91,6 +110,7 @@ class Renderer:
         Returns:
             Colors, labels, and as `depth` the height of the surface in metres; minus infinity where there is none.
         """
+        self._now = Moment(self._seed, np.zeros(3))
         size = xs.shape
         places = np.stack([xs.ravel(), ys.ravel(), np.full(xs.size, CEILING)], axis=-1)
         down = np.broadcast_to(np.float32([0, 0, -1]), places.shape)
@@ -101,8 +121,8 @@ class Renderer:
             labels.append(self._labels(hit))
             heights.append(CEILING - hit.distance)
             colors.append(self._colors(origins, rays, side / CEILING))
-        rgb = np.round(255 * np.concatenate(colors).clip(0, 1)).astype(np.uint8)
-        return View(rgb.reshape(*size, 3), np.concatenate(labels).reshape(size), np.concatenate(heights).reshape(size))
+        color = np.concatenate(colors).reshape(*size, 3)
+        return View(color, np.concatenate(labels).reshape(size), np.concatenate(heights).reshape(size))
 
     def _cast(self, origin: Float[ndarray, "*rays 3"], directions: Points) -> _Hit:
         origins = np.broadcast_to(origin.astype(np.float32), directions.shape)
@@ -150,7 +170,7 @@ class Renderer:
         facing = np.maximum(normals @ self.sun, 0)
         lit = np.flatnonzero(facing > 0)
         starts = points[lit] + SHADOW_OFFSET * normals[lit] + SHADOW_OFFSET * self.sun
-        rays = np.ascontiguousarray(np.broadcast_to(self.sun, starts.shape))
+        rays = self._now.towards_sun(self.sun, self.sun_width, len(starts))
         blocked = self._scene.run(np.ascontiguousarray(starts, np.float32), rays, query="OCCLUDED") >= 0
         sun = facing.copy()
         sun[lit[blocked]] = 0
@@ -184,7 +204,13 @@ class Renderer:
             color=self.mesh.colors[part].astype(np.float32),
             accent=self.mesh.accents[part].astype(np.float32),
             footprint=footprint,
+            shade=self._shade(face),
         )
+
+    def _shade(self, face: Int[ndarray, " n"]) -> Float[ndarray, " n"]:
+        """Factors on the colors of leaves; wind turns each of them anew for every view."""
+        shade = self.mesh.shades[face].astype(np.float32)
+        return shade * self._now.turned(face, self.wind, self.noise) if self.wind > 0 else shade
 
 
 @dataclass(frozen=True)
@@ -211,9 +237,13 @@ def _tone(light: Float[ndarray, "n 3"]) -> Float[ndarray, "n 3"]:
     return np.power(np.maximum(light, 0), np.float32(1 / 2.2))
 
 
-def _directions(pose: ndarray, camera: ndarray, columns: ndarray, rows: ndarray) -> Float[ndarray, "rows columns 3"]:
+def _directions(
+    pose: ndarray, camera: ndarray, distortion: float, columns: ndarray, rows: ndarray
+) -> Float[ndarray, "rows columns 3"]:
     """Unit directions in the world through image places given in pixels."""
     u, v = np.meshgrid((columns - camera[0, 2]) / camera[0, 0], (rows - camera[1, 2]) / camera[1, 1])
+    stretch = 1 + distortion * (u**2 + v**2)
+    u, v = u * stretch, v * stretch
     local = np.stack([u, v, np.ones_like(u)], axis=-1) @ pose[:3, :3].T
     return (local / np.linalg.norm(local, axis=-1, keepdims=True)).astype(np.float32)
 

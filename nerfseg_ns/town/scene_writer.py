@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,22 @@ from PIL import Image
 from nerfseg_ns.geo.map_frame import MapFrame
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.render import View
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A photo of the town, and what is true of it."""
+
+    photo: UInt8[ndarray, "height width 3"]
+    """As the camera has it; that of the view, unless the town is real."""
+    found: Float[ndarray, "4 4"]
+    """Pose as it is to be written, camera-to-world in metres, OpenCV axes."""
+    view: View
+    """As rendered at the true pose."""
+    pose: Float[ndarray, "4 4"]
+    """The true one."""
+    camera: Float[ndarray, "4 4"]
+    """Pinhole matrix in pixels."""
 
 
 class SceneWriter(ABC):
@@ -30,17 +47,16 @@ class SceneWriter(ABC):
         self.config, self.folder, self.labelled = config, folder, tuple(labelled)
 
     @abstractmethod
-    def write_view(
-        self, split: str, index: int, view: View, pose: Float[ndarray, "4 4"], camera: Float[ndarray, "4 4"]
-    ) -> None:
-        """Writes a view and its truth.
+    def write_view(self, split: str, index: int, shot: Shot) -> str:
+        """Writes a view and its truth; of a real town's also the view without faults and the true pose.
 
         Args:
             split: "train", "validation" or "test".
             index: of the view in its split; views come in order.
-            view: as rendered.
-            pose: camera-to-world in metres, OpenCV axes.
-            camera: pinhole matrix in pixels.
+            shot: the photo.
+
+        Returns:
+            The name of the photo's files, without suffix.
         """
 
     @abstractmethod

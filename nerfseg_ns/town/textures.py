@@ -75,6 +75,8 @@ class Surface:
     accent: Float[ndarray, "n 3"]
     footprint: Values
     """Size of a ray's footprint in metres."""
+    shade: Values
+    """Factor on the color, of leaves."""
 
     @property
     def shift(self) -> Values:
@@ -158,6 +160,13 @@ def _leaves(s: Surface, noise: Noise) -> Float[ndarray, "n 3"]:
     return _scaled(_mix(s.color, s.accent, share), 0.95 + clumps)
 
 
+def _leaf(s: Surface, noise: Noise) -> Float[ndarray, "n 3"]:
+    """A cluster of leaves of one brightness; which of the crown's two colors it has changes within metres."""
+    x, y, z = s.points.T
+    share = np.clip(0.3 + 0.4 * noise(x + 0.73 * z + 3, y - 0.61 * z + 8, 2.6, s.footprint), 0, 1)
+    return _scaled(_mix(s.color, s.accent, share), s.shade)
+
+
 def _paint(s: Surface, noise: Noise) -> Float[ndarray, "n 3"]:
     """Painted metal or wood, nearly plain."""
     return _scaled(s.color, 1 + 0.07 * noise(s.u + s.shift, s.v, 1.0, s.footprint))
@@ -189,6 +198,7 @@ _MATERIALS = {
     Material.FLAT_ROOF: _flat_roof,
     Material.GREEN_ROOF: _green_roof,
     Material.LEAVES: _leaves,
+    Material.LEAF: _leaf,
     Material.PAINT: _paint,
     Material.MASONRY: _masonry,
     Material.CORRUGATED: _corrugated,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from numpy import ndarray
 from PIL import Image
 
@@ -17,8 +17,7 @@ from nerfseg_ns.geo.georeference import Georeference
 from nerfseg_ns.geo.local_frame import LocalFrame
 from nerfseg_ns.geo.map_frame import GeoMapFrame, MapFrame
 from nerfseg_ns.town.config import TownConfig
-from nerfseg_ns.town.render import View
-from nerfseg_ns.town.scene_writer import SceneWriter, write_depth, write_matrix, write_png
+from nerfseg_ns.town.scene_writer import SceneWriter, Shot, write_depth, write_matrix, write_png
 
 JPEG_QUALITY = 95
 
@@ -39,23 +38,24 @@ class EarthStudioWriter(SceneWriter):
         self._held_out: list[str] = []
         self._digits = max(3, len(str(config.train_views + config.validation_views + config.test_views - 1)))
 
-    def write_view(
-        self, split: str, index: int, view: View, pose: Float[ndarray, "4 4"], camera: Float[ndarray, "4 4"]
-    ) -> None:
+    def write_view(self, split: str, index: int, shot: Shot) -> str:
         stem = f"{self.name}_{len(self._poses):0{self._digits}d}"
         truth = self.folder / "truth" / split
-        self._poses.append(pose)
-        self._write_photo(stem, view)
+        self._poses.append(shot.found)
+        self._write_photo(stem, shot.photo)
         if split != "train":
             self._held_out.append(stem)
         elif index in self.labelled:
             self._labelled.append(stem)
         if split != "train" or index in self.labelled:
-            write_png(self.folder / "labels" / f"{stem}.png", view.label)
+            write_png(self.folder / "labels" / f"{stem}.png", shot.view.label)
         if split == "train":
-            write_png(truth / "label" / f"{stem}.png", view.label)
-        write_matrix(truth / "pose" / f"{stem}.txt", pose)
-        write_depth(truth / "depth" / f"{stem}.npy", view.depth)
+            write_png(truth / "label" / f"{stem}.png", shot.view.label)
+        write_matrix(truth / "pose" / f"{stem}.txt", shot.pose)
+        write_depth(truth / "depth" / f"{stem}.npy", shot.view.depth)
+        if self.config.real:
+            write_png(truth / "rgb" / f"{stem}.png", shot.view.rgb)
+        return stem
 
     def map_frame(self) -> tuple[MapFrame, float]:
         return GeoMapFrame(Georeference(self._frame, np.eye(4)[:3], 1.0)), 1.0
@@ -84,7 +84,7 @@ class EarthStudioWriter(SceneWriter):
             "labelled_views": self._labelled,
         }
 
-    def _write_photo(self, stem: str, view: View) -> None:
+    def _write_photo(self, stem: str, photo: UInt8[ndarray, "height width 3"]) -> None:
         path = self.folder / "footage" / f"{stem}.jpeg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(view.rgb).save(path, format="JPEG", quality=JPEG_QUALITY, subsampling=0)
+        Image.fromarray(photo).save(path, format="JPEG", quality=JPEG_QUALITY, subsampling=0)

@@ -15,8 +15,8 @@ from nerfseg_ns.maps.extent import find_extent
 from nerfseg_ns.maps.grid import MapGrid
 from nerfseg_ns.maps.polygons import find_polygons, write_polygons
 from nerfseg_ns.pipeline import NerfSegPipeline
-from nerfseg_ns.town.config import TownConfig
-from nerfseg_ns.town.layout import build_town
+from nerfseg_ns.town.config import FaultsConfig, TownConfig
+from nerfseg_ns.town.make import make_renderer
 from nerfseg_ns.town.render import Renderer, View
 
 ROUNDS = 2
@@ -27,8 +27,8 @@ def renderer_of(town: Path) -> tuple[Renderer, dict]:
     """What casts rays at a town that is on disk; and its record."""
     record = json.loads((town / "town.json").read_text())
     options = {name: value for name, value in record["config"].items() if name in TownConfig.__dataclass_fields__}
-    config = TownConfig(**options)
-    return Renderer(build_town(config.seed), config.seed, config.easy), record
+    config = TownConfig(**{**options, "faults": FaultsConfig(**options.get("faults", {}))})
+    return make_renderer(config), record
 
 
 def look_down(pipeline: NerfSegPipeline, town: Path, grid: MapGrid) -> View:
