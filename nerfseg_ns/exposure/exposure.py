@@ -13,6 +13,10 @@ MOST_GAIN, MOST_OFFSET = 2.0, 0.2
 ROUNDS = 8
 SCALE = 0.05
 """Difference of colors, from 0 to 1, beyond which pixels count less: they show something else than the scene did."""
+UNLIKE, ALIKE = 0.25, 0.5
+"""Squared correlation of scene and photo up to which it says nothing of the gain, and from which on it says all."""
+PLAIN = 1e-4
+"""Variance of colors that a view must exceed by far to say anything of the gain."""
 PIXELS = 20_000
 """Of a photo, so many tell its exposure."""
 
@@ -38,7 +42,8 @@ def find_exposure(scene: Float[Tensor, "*batch 3"], photo: Float[Tensor, "*batch
 
     A regression of the photo on the scene, channel by channel, in which pixels that fit badly count less (iteratively
     reweighted, as for the L1 norm). Which way round it goes matters: a rendered view is smoother than its photo, and
-    the scene on the photo would give gains that are too small.
+    the scene on the photo would give gains that are too small. A scene that looks little like the photo, as where its
+    geometry is rough, says nothing of gains: then only the offset is found.
 
     Args:
         scene: rendered colors.
@@ -52,9 +57,10 @@ def find_exposure(scene: Float[Tensor, "*batch 3"], photo: Float[Tensor, "*batch
         total = weights.sum(dim=0)
         middles = (weights * scene).sum(dim=0) / total, (weights * photo).sum(dim=0) / total
         apart = scene - middles[0], photo - middles[1]
-        spread = (weights * apart[0] ** 2).sum(dim=0) + 1e-4 * total  # a plain view keeps a gain near 1
-        gains = ((weights * apart[0] * apart[1]).sum(dim=0) + 1e-4 * total) / spread
-        gains = gains.clamp(1 / MOST_GAIN, MOST_GAIN)
+        both = (weights * apart[0] * apart[1]).sum(dim=0) / total
+        own, other = ((weights * values**2).sum(dim=0) / total + PLAIN for values in apart)
+        trust = ((both**2 / (own * other) - UNLIKE) / (ALIKE - UNLIKE)).clamp(0, 1)
+        gains = torch.lerp(torch.ones_like(own), (both + PLAIN) / own, trust).clamp(1 / MOST_GAIN, MOST_GAIN)
         offsets = (middles[1] - gains * middles[0]).clamp(-MOST_OFFSET, MOST_OFFSET)
         weights = 1 / ((photo - gains * scene - offsets).abs() + SCALE)
     return Exposure(gains.float(), offsets.float())
