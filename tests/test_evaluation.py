@@ -140,6 +140,7 @@ def test_ns_eval_writes_the_documented_keys(test_results, small_town):
     observed = {key.removeprefix("observed/iou/") for key in own if key.startswith("observed/iou/")}
     assert own == {
         "psnr",
+        "psnr_neutral",
         "ssim",
         *SUMMARY,
         *(f"observed/{key}" for key in SUMMARY),
@@ -147,9 +148,9 @@ def test_ns_eval_writes_the_documented_keys(test_results, small_town):
         *(f"observed/iou/{name}" for name in observed),
     }
     assert present <= classes <= set(names) and present <= observed <= set(names)
-    fractions = [results[key] for key in own - {"psnr"}]
+    fractions = [results[key] for key in own - {"psnr", "psnr_neutral"}]
     assert all(isinstance(value, float) and 0 <= value <= 1 for value in fractions)
-    assert len(fractions) == len(own) - 1 and 5 < results["psnr"] < 60
+    assert len(fractions) == len(own) - 2 and 5 < results["psnr_neutral"] < results["psnr"] + 0.5 < 60
 
 
 def test_scores_of_ns_eval_are_those_of_the_rendered_label_images(test_results, rendered_views, small_town):
@@ -219,12 +220,12 @@ def test_psnr_is_the_mean_over_the_views(test_results, rendered_views, small_tow
             for file in (path, small_town / "test/rgb" / path.name)
         )
         values.append(-10 * math.log10(((rendered - photo) ** 2).mean()))
-    assert strict_json(test_results)["results"]["psnr"] == pytest.approx(np.mean(values), abs=0.02)
+    assert strict_json(test_results)["results"]["psnr_neutral"] == pytest.approx(np.mean(values), abs=0.02)
 
 
 def test_before_the_labels_only_colors_are_scored(small_town, make_trainer):
     metrics = make_trainer(small_town, 5, 5).pipeline.get_average_eval_image_metrics(get_std=True)
-    assert {key for key in metrics if not key.endswith("_std")} == {"psnr", "ssim", *OF_NERFSTUDIO}
+    assert {key for key in metrics if not key.endswith("_std")} == {"psnr", "psnr_neutral", "ssim", *OF_NERFSTUDIO}
     assert all(math.isfinite(value) for value in metrics.values())
 
 
@@ -248,6 +249,6 @@ def test_views_without_labels_are_rendered_and_scored_by_color_alone(small_town,
     trainer = make_trainer(folder, 1, 2)
     step_trainer(trainer, range(2))
     metrics = trainer.pipeline.get_average_eval_image_metrics(get_std=True)
-    assert {key for key in metrics if not key.endswith("_std")} == {"psnr", "ssim", *OF_NERFSTUDIO}
+    assert {key for key in metrics if not key.endswith("_std")} == {"psnr", "psnr_neutral", "ssim", *OF_NERFSTUDIO}
     _, losses, _ = trainer.pipeline.get_eval_loss_dict(2)
     assert all(torch.isfinite(loss) for loss in losses.values())
