@@ -12,6 +12,7 @@ from PIL import Image
 from nerfseg_ns.evaluation.confusion import confusion_matrix, segmentation_scores
 from nerfseg_ns.evaluation.scores import SegmentationScores
 from nerfseg_ns.evaluation.shared_views import own_views
+from nerfseg_ns.exposure.exposure import find_exposure
 from nerfseg_ns.labels.classes import IGNORE_INDEX, ClassTable
 from nerfseg_ns.town.config import TownConfig
 from nerfseg_ns.town.make import make_town
@@ -171,6 +172,7 @@ def test_observed_scores_are_those_with_the_photos_colors(test_results, fast_pip
     for camera, batch in views_of(fast_pipeline):
         rays = camera.generate_rays(camera_indices=0, keep_shape=True).flatten()
         level, photo = model.render(rays)[-1], batch["image"]
+        photo = find_exposure(level.rgb.clamp(0.0, 1.0).view(photo.shape), photo).neutral(photo)
         logits = model.fusion.of_rays(model.fusion.render(level), photo.reshape(-1, 3))
         logits = model.fusion.with_image(logits.view(*photo.shape[:2], -1), photo, is_photo=True)
         predicted += logits.argmax(dim=-1).flatten().tolist()
