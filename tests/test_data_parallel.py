@@ -140,6 +140,7 @@ def seen(request, small_town, tmp_path_factory) -> list:
     """What both processes saw of a method: nerfseg-fast keeps its labelled rays, nerfseg renders them in every step."""
     folder = tmp_path_factory.mktemp(request.param)
     config = config_for(request.param, small_town, folder)
+    config.pipeline.model.photo_exposures = False  # so that the colors of kept rays are the photos' bytes
     if request.param == "nerfseg":
         config.pipeline.labelled_rays.max_megabytes = 0
     run_together(observe_stages, config, folder)

@@ -97,7 +97,7 @@ def test_the_losses_reach_only_what_learns(method, color, small_town, make_train
     pipeline.model.config.training_color = color
     model = pipeline.model
     modules = {
-        Stage.IMPLICIT: [model.geometry, model.guidance],
+        Stage.IMPLICIT: [model.geometry, model.guidance, model.exposures],
         Stage.SEMANTIC: [model.semantics, model.color_context],
     }
     for step, stage in ((0, Stage.IMPLICIT), (4, Stage.SEMANTIC)):
