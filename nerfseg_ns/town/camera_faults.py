@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from nerfseg_ns.town.cameras import SPLITS, lens_distortion
 from nerfseg_ns.town.config import TownConfig
+from nerfseg_ns.town.meshes import GAMMA
 
 FAULTS = "truth/faults.json"
 """Of a scene: the faults of its photos."""
@@ -28,8 +29,6 @@ SHAKEN = 0.25
 """Share of the photos with motion blur."""
 LONGEST = 3.5
 """Way that the image moves in a photo with motion blur, at the most, in units of the mean blur."""
-GAMMA = 2.2
-"""Of the town's tone curve."""
 
 
 @dataclass(frozen=True)

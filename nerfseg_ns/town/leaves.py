@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from nerfseg_ns.town.classes import Label, Material
-from nerfseg_ns.town.meshes import Color, Geometry, MeshBuilder
+from nerfseg_ns.town.classes import Material
+from nerfseg_ns.town.meshes import Geometry, MeshBuilder
 
 STREAM = 4
 """Of the seed's random numbers: another one than the layout's, so that trees stand where they stand without leaves."""
@@ -45,21 +45,11 @@ class LeafyBuilder(MeshBuilder):
         super().__init__()
         self.leaf_size, self.rng = leaf_size, np.random.default_rng([seed, STREAM])
 
-    def add(
-        self,
-        geometry: Geometry,
-        label: Label,
-        material: Material,
-        color: Color = (128, 128, 128),
-        accent: Color = (90, 90, 90),
-        at: tuple[float, float, float] = (0.0, 0.0, 0.0),
-        yaw: float = 0.0,
-        shades: Float[ndarray, " faces"] | None = None,
-    ) -> None:
-        if material == Material.LEAVES:
-            geometry, shades = leafy(geometry, self.leaf_size, self.rng)
-            material = Material.LEAF
-        super().add(geometry, label, material, color, accent, at, yaw, shades)
+    def dress(self, geometry: Geometry, material: Material) -> tuple[Geometry, Material, Float[ndarray, " faces"]]:
+        if material != Material.LEAVES:
+            return super().dress(geometry, material)
+        geometry, shades = leafy(geometry, self.leaf_size, self.rng)
+        return geometry, Material.LEAF, shades
 
 
 def leafy(crown: Geometry, size: float, rng: np.random.Generator) -> tuple[Geometry, Float[ndarray, " faces"]]:

@@ -15,6 +15,9 @@ from nerfseg_ns.town.classes import Label, Material
 Geometry = tuple[Float[ndarray, "vertices 3"], Int[ndarray, "faces 3"]]
 Color = tuple[float, float, float]
 
+GAMMA = 2.2
+"""Of the town's tone curve: display values to that power are light."""
+
 
 @dataclass(frozen=True)
 class TownMesh:
@@ -46,6 +49,10 @@ class MeshBuilder:
     growth: float = 1.0
     """How much taller and wider trees are."""
 
+    def dress(self, geometry: Geometry, material: Material) -> tuple[Geometry, Material, Float[ndarray, " faces"]]:
+        """What a part is really made of, and a factor on the color of each triangle; builders may know better."""
+        return geometry, material, np.ones(len(geometry[1]))
+
     def add(
         self,
         geometry: Geometry,
@@ -55,7 +62,6 @@ class MeshBuilder:
         accent: Color = (90, 90, 90),
         at: tuple[float, float, float] = (0.0, 0.0, 0.0),
         yaw: float = 0.0,
-        shades: Float[ndarray, " faces"] | None = None,
     ) -> None:
         """Adds one part, turned by `yaw` radians about its own z axis, then moved to `at` metres.
 
@@ -67,15 +73,14 @@ class MeshBuilder:
             accent: Second color of the material (window frames, stains, other leaves), sRGB 0 to 255.
             at: Where its origin goes; texture coordinates start there too.
             yaw: Turn about z in radians.
-            shades: Factors on the color of each triangle, of leaves.
         """
-        local, triangles = geometry
+        (local, triangles), material, shades = self.dress(geometry, material)
         cosine, sine = np.cos(yaw), np.sin(yaw)
         turned = local @ np.array([[cosine, sine, 0], [-sine, cosine, 0], [0, 0, 1]])
         self.vertices.append(turned + np.asarray(at))
         self.faces.append(np.asarray(triangles) + self.count)
         self.parts.append((int(label), int(material), color, accent, at, yaw, len(triangles)))
-        self.shades.append(np.ones(len(triangles)) if shades is None else shades)
+        self.shades.append(shades)
         self.count += len(local)
 
     def build(self) -> TownMesh:
@@ -101,8 +106,8 @@ class MeshBuilder:
 
 
 def linear(srgb: Float[ndarray, "*n 3"]) -> Float[ndarray, "*n 3"]:
-    """Linear reflectance of an sRGB color of 0 to 255 (gamma 2.2)."""
-    return (np.asarray(srgb, dtype=np.float64) / 255) ** 2.2
+    """Linear reflectance of an sRGB color of 0 to 255."""
+    return (np.asarray(srgb, dtype=np.float64) / 255) ** GAMMA
 
 
 def box_sides(length: float, width: float, height: float, base: float = 0.0) -> Geometry:

@@ -13,6 +13,7 @@ from numpy import ndarray
 from nerfseg_ns.town.classes import GROUND_LABELS, Label, Material
 from nerfseg_ns.town.easy import give_away
 from nerfseg_ns.town.layout import Town
+from nerfseg_ns.town.meshes import GAMMA
 from nerfseg_ns.town.moment import Moment
 from nerfseg_ns.town.textures import Noise, Surface, shade, shade_ground
 
@@ -233,8 +234,8 @@ def sky_color(directions: Points, sun: Float[ndarray, " 3"]) -> Float[ndarray, "
 
 
 def _tone(light: Float[ndarray, "n 3"]) -> Float[ndarray, "n 3"]:
-    """Display color of linear light: gamma 2.2."""
-    return np.power(np.maximum(light, 0), np.float32(1 / 2.2))
+    """Display color of linear light."""
+    return np.power(np.maximum(light, 0), np.float32(1 / GAMMA))
 
 
 def _directions(
