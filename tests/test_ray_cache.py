@@ -30,7 +30,7 @@ def labelled_pixels_of(dataset) -> list:
     """The same of all labelled pixels of the photos, the slow way."""
     found = []
     for view in range(len(dataset)):
-        data = dataset[view]
+        data = dataset.get_neutral(view)
         for color, label in zip(data["image"].flatten(0, 1), data["semantics"].flatten(), strict=True):
             if label != IGNORE_INDEX:
                 found.append((*color.tolist(), float(label)))
