@@ -80,7 +80,7 @@ class LabelledDataset(InputDataset):
         """As `get_data`, the photo in the scene's one exposure where that is known."""
         data = self.get_data(image_idx)
         if self.exposures is not None:
-            data["image"] = self.exposures.neutral(data["image"], image_idx)
+            data["image"] = self.exposures.of(image_idx, data).neutral(data["image"])
         return data
 
     def colors(

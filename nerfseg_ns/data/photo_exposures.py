@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Union
+from typing import Callable, Dict, Optional, Union
 
 import torch
 from jaxtyping import Float, Int
@@ -34,10 +34,15 @@ class PhotoExposures:
         self.get_data, self.ray_generator, self.render_colors = get_data, ray_generator, render_colors
         self._found: Dict[int, Exposure] = {}
 
-    def of(self, view: int) -> Exposure:
-        """The exposure of a photo; neutral where its mask leaves nothing of it."""
+    def of(self, view: int, data: Optional[Dict[str, Tensor]] = None) -> Exposure:
+        """The exposure of a photo; neutral where its mask leaves nothing of it.
+
+        Args:
+            view: the photo.
+            data: the photo as `get_data` reads it, if that has been done.
+        """
         if view not in self._found:
-            self._found[view] = self._find(view)
+            self._found[view] = self._find(view, self.get_data(view) if data is None else data)
         return self._found[view]
 
     def neutral(
@@ -58,8 +63,7 @@ class PhotoExposures:
         return neutral
 
     @torch.no_grad()
-    def _find(self, view: int) -> Exposure:
-        data = self.get_data(view)
+    def _find(self, view: int, data: Dict[str, Tensor]) -> Exposure:
         height, width = data["image"].shape[:2]
         inside = data["mask"].flatten().nonzero()[:, 0] if "mask" in data else torch.arange(height * width)
         if not len(inside):
