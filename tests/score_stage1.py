@@ -5,9 +5,10 @@ python tests/score_stage1.py RUN/config.yml ... [--stride 3] [--pictures FOLDER]
 Of photos that the run held out (all it scores, if it held out none): PSNR as rendered and in the photo's exposure. Of
 the built-in town: error of the depth, holes (more than 5 % too far) and floaters (more than 5 % too near), in per cent.
 Of a scene with polygons in real_labels: the median height of each class above the ground classes of its photo, as a
-share of the camera's height, and in brackets that of the scene's sparse points in the same polygons. With --pictures:
-for four photos the heights that each of the runs has learnt, and a profile along each photo's middle row. Stage 1 need
-not be followed by stage 2: ns-train ... --pipeline.stages.implicit-steps N --max-num-iterations N leaves such a run.
+share of the camera's height, and in brackets that of the scene's sparse points in the same polygons, and how much
+higher the run renders these points, in the median over them. With --pictures: for four photos the heights that each of
+the runs has learnt, and a profile along the row where most stands up. Stage 1 need not be followed by stage 2: ns-train
+... --pipeline.stages.implicit-steps N --max-num-iterations N leaves such a run.
 """
 
 from __future__ import annotations
@@ -140,33 +141,54 @@ def true_labels(folder: Path, table: ClassTable) -> Dict[str, ndarray]:
     return found
 
 
-def score_heights(run: Run, stride: int) -> Dict[str, Dict[str, Tuple[float, Optional[float]]]]:
-    """By class and photo: rendered height, and that of the sparse points (None of too few)."""
+@dataclass
+class ClassHeight:
+    """Height of a class above the ground in a photo, as a share of the camera's."""
+
+    rendered: float
+    points: Optional[float]
+    """Of the sparse points, which lie at edges more often than elsewhere; None of too few."""
+    higher: Optional[float]
+    """How much higher than a point its pixel is rendered, in the median: the point may be hidden in this photo."""
+
+
+def score_heights(run: Run, stride: int) -> Dict[str, Dict[str, ClassHeight]]:
+    """By class and photo."""
     table = run.datasets[0].label_maps.table
-    found: Dict[str, Dict[str, Tuple[float, Optional[float]]]] = {}
+    found: Dict[str, Dict[str, ClassHeight]] = {}
     for stem, labels in true_labels(run.folder, table).items():
         if (place := run.photo(stem)) is None:
             continue
         rows, columns, _ = pixels_of(*place, stride)
         seen = run.look(*place, rows, columns)
         rendered = _medians(seen.heights.numpy(), labels[rows, columns], table)
-        points = _medians(*_sparse_heights(run, *place, labels), table)
+        points, higher = _heights_of_points(run, *place, labels, table)
         if "ground" not in rendered:
             continue
         scale = seen.camera - rendered["ground"]
         for name in rendered.keys() - {"ground"} - GROUND:
-            known = (points[name] - points["ground"]) / scale if {name, "ground"} <= points.keys() else None
-            found.setdefault(name, {})[stem] = (rendered[name] - rendered["ground"]) / scale, known
+            known = (
+                ((points[name] - points["ground"]) / scale, higher[name] / scale) if name in points else (None, None)
+            )
+            found.setdefault(name, {})[stem] = ClassHeight((rendered[name] - rendered["ground"]) / scale, *known)
     return found
 
 
-def _sparse_heights(run: Run, dataset: LabelledDataset, view: int, labels: ndarray) -> Tuple[ndarray, ndarray]:
-    """Heights of the scene's points that a photo sees, and the classes that they lie in."""
+def _heights_of_points(
+    run: Run, dataset: LabelledDataset, view: int, labels: ndarray, table: ClassTable
+) -> Tuple[Dict[str, float], Dict[str, float]]:
+    """Of the scene's points in a photo, by class: medians of their heights, and of how much higher they are rendered.
+    Nothing, if too few lie on the ground."""
     points = with_known_points(dataset, torch.zeros(0, 3))
     seen = Projector(dataset.cameras).project(view, points)
     columns, rows = seen.pixels[seen.inside].long().unbind(-1)
     rows, columns = rows.clamp(0, labels.shape[0] - 1), columns.clamp(0, labels.shape[1] - 1)
-    return (points[seen.inside] @ run.up).numpy(), labels[rows.numpy(), columns.numpy()]
+    classes = labels[rows.numpy(), columns.numpy()]
+    labelled = torch.from_numpy(classes != IGNORE_INDEX)
+    rendered = run.look(dataset, view, rows[labelled], columns[labelled]).heights.numpy()
+    heights = (points[seen.inside][labelled] @ run.up).numpy()
+    medians = [_medians(values, classes[labelled.numpy()], table) for values in (heights, rendered - heights)]
+    return tuple(found if "ground" in found else {} for found in medians)
 
 
 def _medians(heights: ndarray, classes: ndarray, table: ClassTable) -> Dict[str, float]:
@@ -188,13 +210,14 @@ def draw(runs: List[Run], stride: int, folder: Path) -> None:
         seen = [run.look(dataset, view, rows, columns) for run in runs]
         grounds = [float(one.heights.quantile(0.1)) for one in seen]
         shares = [((one.heights - zero) / (one.camera - zero)).view(shape) for one, zero in zip(seen, grounds)]
+        row = int(torch.stack(shares).std(dim=-1).amax(dim=0).argmax())
         line[0].imshow(seen[0].photo.view(*shape, 3))
         line[0].set_title(dataset.image_filenames[view].stem)
-        line[0].axhline(shape[0] // 2, color="white", linewidth=0.7)
+        line[0].axhline(row, color="white", linewidth=0.7)
         for run, axis, share in zip(runs, line[1:], shares):
             axis.imshow(share, vmin=-0.05, vmax=0.3, cmap="viridis")
             axis.set_title(run.name)
-            line[-1].plot(share[shape[0] // 2], label=run.name, linewidth=1)
+            line[-1].plot(share[row], label=run.name, linewidth=1)
         line[-1].set_ylim(-0.1, 0.4)
         line[-1].set_ylabel("height / camera's")
         line[-1].legend(fontsize=7)
@@ -215,8 +238,9 @@ def main(configs: List[Path], stride: int, pictures: Optional[Path]) -> None:
         )
         for name, photos in sorted(score_heights(run, stride).items()):
             each = (
-                f"{stem} {high:.3f}" + ("" if known is None else f" ({known:.3f})")
-                for stem, (high, known) in photos.items()
+                f"{stem} {high.rendered:.3f}"
+                + ("" if high.points is None else f" ({high.points:.3f}, {high.higher:+.3f})")
+                for stem, high in photos.items()
             )
             print(f"  {name}: {', '.join(each)}", flush=True)
     if pictures is not None:
