@@ -85,6 +85,15 @@ def test_each_color_is_brought_to_its_own_photo():
     assert torch.equal(exposures.neutral(colors, 1), neutral[1].expand(4, 3))
 
 
+def test_a_photo_that_has_been_read_is_not_read_again():
+    def get_data(view: int) -> dict:
+        raise AssertionError("read again")
+
+    exposures = PhotoExposures(get_data, lambda indices: indices, lambda rays: scene_colors()[rays[:, 1], rays[:, 2]])
+    found = exposures.of(0, {"image": scene_colors() * 0.5})
+    assert torch.allclose(found.gains, torch.full((3,), 0.5), atol=0.02) and exposures.of(0) is found
+
+
 @pytest.fixture(scope="module")
 def uneven_town(small_town, tmp_path_factory):
     """The small town, every second photo of training and testing dimmed."""
